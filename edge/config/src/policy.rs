@@ -1,0 +1,217 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ContentHash, RequestMatch};
+
+/// Names a policy among all of a region: `RateRule/namespace/name`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PolicyId(pub String);
+
+impl fmt::Display for PolicyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How a platform's policy stands to those of a site.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mode {
+    /// For sites that have none of their own (`CachePolicy`); added to the site's own (`RateRule`).
+    #[default]
+    Default,
+    /// An outer layer that no site's policy weakens.
+    Enforced,
+}
+
+/// A policy that many sites share. It is stored once and named by the hash of its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "type")]
+pub enum Part {
+    /// A platform's `RateRule`.
+    Rate {
+        /// How it stands to the sites' own.
+        mode: Mode,
+        /// The rule.
+        rule: RateRule,
+    },
+    /// A platform's `CachePolicy`.
+    Cache {
+        /// How it stands to the sites' own.
+        mode: Mode,
+        /// The policy.
+        policy: CachePolicy,
+    },
+}
+
+impl Part {
+    /// The policy's name.
+    pub fn id(&self) -> &PolicyId {
+        match self {
+            Self::Rate { rule, .. } => &rule.id,
+            Self::Cache { policy, .. } => &policy.id,
+        }
+    }
+
+    /// The hash of its bytes, by which [`RegionSettings`](crate::RegionSettings) refer to it.
+    pub fn hash(&self) -> Result<ContentHash, serde_json::Error> {
+        Ok(ContentHash::of(&serde_json::to_vec(self)?))
+    }
+}
+
+/// A limit on requests: a token bucket for each key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RateRule {
+    /// Its name.
+    pub id: PolicyId,
+    /// Requests that count: any of these; empty: every request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub matches: Vec<RequestMatch>,
+    /// What is counted by.
+    pub key: RateKey,
+    /// Requests a period, at least 1.
+    pub requests: u32,
+    /// The period, milliseconds.
+    pub period_ms: u64,
+    /// Requests above the even pace that pass at once.
+    pub burst: u32,
+    /// Status of the answer to an excess request: 429 or 503.
+    pub status: u16,
+}
+
+/// What a [`RateRule`] counts by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RateKey {
+    /// The visitor's address; for IPv6 its /64, since one host has a whole one.
+    ClientAddress,
+    /// The visitor's subnet, by prefix lengths.
+    Subnet {
+        /// 8 to 32.
+        ipv4: u8,
+        /// 16 to 128.
+        ipv6: u8,
+    },
+    /// A request header, by its lower-case name; requests without it share one key.
+    Header(String),
+    /// A cookie; requests without it share one key.
+    Cookie(String),
+    /// All requests of the target together.
+    Site,
+}
+
+/// What is cached and for how long. Without any policy RFC 9111 alone decides, with [`CachePolicy::rfc`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CachePolicy {
+    /// Its name.
+    pub id: PolicyId,
+    /// False: nothing is looked up and nothing stored.
+    pub enabled: bool,
+    /// What makes two requests the same.
+    pub key: CacheKey,
+    /// For how long.
+    pub ttl: Ttl,
+    /// Requests that neither use nor fill the cache: any of these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bypass: Vec<RequestMatch>,
+    /// Largest body that is stored.
+    pub max_object_bytes: u64,
+    /// Forward only the fields that are in the key, and those that HTTP needs, on requests whose answer may
+    /// be stored.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub strict_headers: bool,
+}
+
+impl CachePolicy {
+    /// What holds for a site without any policy: RFC 9111, whole query in the key, bodies up to 64 MiB.
+    pub fn rfc() -> Self {
+        Self {
+            id: PolicyId("builtin/rfc9111".to_owned()),
+            enabled: true,
+            key: CacheKey::default(),
+            ttl: Ttl::default(),
+            bypass: Vec::new(),
+            max_object_bytes: 64 << 20,
+            strict_headers: false,
+        }
+    }
+
+    /// Hash of what changes the key: entries made under another fingerprint are never used.
+    pub fn fingerprint(&self) -> Result<ContentHash, serde_json::Error> {
+        Ok(ContentHash::of(&serde_json::to_vec(&self.key)?))
+    }
+}
+
+/// What makes two requests the same, besides site, scheme, host, port and path.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CacheKey {
+    /// Which query parameters count.
+    pub query: QueryKey,
+    /// Parameters are compared in sorted order.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sort_query: bool,
+    /// Lower-case names of request fields that count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<String>,
+    /// Names of cookies that count.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cookies: Vec<String>,
+}
+
+/// Which query parameters are in the key, by exact name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum QueryKey {
+    /// The raw query.
+    #[default]
+    All,
+    /// None.
+    None,
+    /// Only these.
+    Allow(Vec<String>),
+    /// All but these.
+    Deny(Vec<String>),
+}
+
+/// For how long, milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ttl {
+    /// Where the origin says nothing (instead of a heuristic).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_ms: Option<u64>,
+    /// Whatever the origin says, except that it must not be stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub force_ms: Option<u64>,
+    /// Not less than.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_ms: Option<u64>,
+    /// Not more than.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_ms: Option<u64>,
+    /// By status, where the origin says nothing; first match.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statuses: Vec<StatusTtl>,
+    /// Serve stale while a revalidation runs (RFC 5861 §3), where the origin says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_while_revalidate_ms: Option<u64>,
+    /// Serve stale when the origin fails (RFC 5861 §4), where the origin says nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_if_error_ms: Option<u64>,
+}
+
+/// A lifetime for a range of statuses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusTtl {
+    /// First status.
+    pub from: u16,
+    /// Last status.
+    pub to: u16,
+    /// Lifetime; 0: not stored.
+    pub ttl_ms: u64,
+}

@@ -1,4 +1,4 @@
-use kube::{CustomResource, KubeSchema};
+use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::{Duration, PolicyMode, PolicyScope, PolicyStatus, RequestMatch, SiteS
 
 /// What is cached and for how long. Without one, RFC 9111 decides from what the origin says. The most
 /// specific policy wins as a whole: route, then site, then the platform's default.
-#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "edge.breakwater.dev",
     version = "v1alpha1",
@@ -16,9 +16,34 @@ use crate::{Duration, PolicyMode, PolicyScope, PolicyStatus, RequestMatch, SiteS
     category = "breakwater",
     namespaced,
     status = "PolicyStatus",
+    printcolumn(name = "Enabled", type_ = "boolean", json_path = r#".spec.enabled"#),
+    printcolumn(name = "Targets", type_ = "integer", json_path = r#".status.targetCount"#),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    ),
     derive = "PartialEq"
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("(has(self.targetRefs) && size(self.targetRefs) > 0) != has(self.scope)", "give targetRefs (the sites and routes it applies to), or in the operator's namespace scope: a policy without both would apply to nothing or, by a typo, to everything"),
+        ("has(self.selector) == (has(self.scope) && self.scope == 'Selected')", "selector is needed by scope Selected, and belongs to no other scope"),
+        ("!has(self.selector) || has(self.selector.sites) || has(self.selector.namespaces)", "selector: give sites, namespaces or both; for every site use scope AllSites"),
+        ("!has(self.mode) || has(self.scope)", "mode belongs to policies with a scope"),
+        ("!has(self.targetRefs) || self.targetRefs.all(t, self.targetRefs.exists_one(x, x.name == t.name && (has(x.sectionName) ? x.sectionName : '') == (has(t.sectionName) ? t.sectionName : '')))", "targetRefs: each target may be listed once"),
+    ])))]
 pub struct CachePolicySpec {
     /// The sites or routes that it applies to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -84,6 +109,9 @@ fn yes() -> bool {
 /// Caching of requests with a body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("self.methods.all(m, m in ['POST', 'QUERY'])", "methods must be POST or QUERY"),
+    ])))]
 pub struct BodyMethods {
     /// `POST`, or `QUERY`.
     #[schemars(
@@ -133,6 +161,9 @@ pub struct CacheKey {
 /// Which query parameters count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("(has(self.mode) && self.mode in ['Allow', 'Deny']) == (has(self.parameters) && size(self.parameters) > 0)", "parameters are needed by the modes Allow and Deny, and belong to no other mode"),
+    ])))]
 pub struct QueryKey {
     /// `All`, `None`, `Allow` (only `parameters`) or `Deny` (all but `parameters`).
     #[serde(default)]
@@ -163,6 +194,9 @@ pub enum QueryMode {
 /// For how long.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("!has(self.override) || !(has(self.min) || has(self.max))", "override stands alone: min and max would have no effect"),
+    ])))]
 pub struct Ttl {
     /// Where the origin says nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -152,6 +152,9 @@ pub enum PathMatchType {
 /// A request header field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("(!has(self.type) || self.type in ['Exact', 'Prefix']) == has(self.value)", "value is needed by the types Exact and Prefix, and belongs to no other type"),
+    ])))]
 pub struct HeaderMatch {
     /// Field name, any case.
     #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_|~-]+$"))]
@@ -182,6 +185,9 @@ pub enum HeaderMatchType {
 /// What a policy applies to (Gateway API's policy attachment, GEP-713).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("self.kind == 'EdgeSite' && (!has(self.group) || self.group == 'edge.breakwater.dev')", "a policy attaches to kind EdgeSite of group edge.breakwater.dev"),
+    ])))]
 pub struct TargetRef {
     /// API group; `edge.breakwater.dev` when it isn't given.
     #[serde(default = "default_group")]
@@ -241,6 +247,9 @@ pub struct LabelSelector {
 /// A condition on a label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)", "values are needed by In and NotIn, and belong to no other operator"),
+    ])))]
 pub struct LabelExpression {
     /// Label key.
     #[schemars(length(min = 1, max = 317))]

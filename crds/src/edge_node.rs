@@ -1,9 +1,9 @@
-use kube::{CustomResource, KubeSchema};
+use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What an edge runs and has loaded; each edge writes its own, in its region's namespace, named after its Pod.
-#[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "edge.breakwater.dev",
     version = "v1alpha1",
@@ -13,6 +13,12 @@ use serde::{Deserialize, Serialize};
     category = "breakwater",
     namespaced,
     status = "EdgeNodeStatus",
+    printcolumn(name = "Region", type_ = "string", json_path = r#".spec.region"#),
+    printcolumn(name = "Node", type_ = "string", json_path = r#".spec.node"#),
+    printcolumn(name = "Version", type_ = "string", json_path = r#".status.version"#),
+    printcolumn(name = "Ready", type_ = "boolean", json_path = r#".status.ready"#),
+    printcolumn(name = "Sites", type_ = "integer", json_path = r#".status.sites"#),
+    printcolumn(name = "Failed", type_ = "integer", json_path = r#".status.failedCount"#),
     derive = "PartialEq"
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
 
-use kube::{CustomResource, KubeSchema};
+use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Condition, Duration, SecretRef};
 
 /// A region: a local one, whose edges run in this cluster, or a peer in a cluster of its own.
-#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "edge.breakwater.dev",
     version = "v1alpha1",
@@ -16,9 +16,27 @@ use crate::{Condition, Duration, SecretRef};
     shortname = "er",
     category = "breakwater",
     status = "EdgeRegionStatus",
+    printcolumn(name = "Desired", type_ = "integer", json_path = r#".status.desired"#),
+    printcolumn(name = "Live", type_ = "integer", json_path = r#".status.live"#),
+    printcolumn(name = "Current", type_ = "integer", json_path = r#".status.current"#),
+    printcolumn(name = "Sites", type_ = "integer", json_path = r#".status.sites"#),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
+    ),
     derive = "PartialEq"
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("has(self.local) != has(self.peer)", "give one of local (edges in this cluster) and peer (another cluster)"),
+        ("!has(self.addresses) || self.addresses.all(a, self.addresses.exists_one(x, x.address == a.address))", "addresses: each address may be listed once"),
+    ])))]
 pub struct EdgeRegionSpec {
     /// Edges in this cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,6 +109,10 @@ pub struct LocalRegion {
 /// Ports on the hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("(has(self.http) ? self.http : 80) != (has(self.https) ? self.https : 443) && (has(self.http) ? self.http : 80) != (has(self.admin) ? self.admin : 9180) && (has(self.https) ? self.https : 443) != (has(self.admin) ? self.admin : 9180)", "ports: http, https and admin must differ"),
+        ("!has(self.adminAddress) || self.adminAddress == 'NodeIP' || isIP(self.adminAddress)", "adminAddress must be an address or NodeIP"),
+    ])))]
 pub struct Ports {
     /// HTTP.
     #[serde(default = "port_http")]
@@ -137,6 +159,9 @@ fn admin_address() -> String {
 /// A taint that is tolerated, as in a Pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("!has(self.value) || !has(self.operator) || self.operator == 'Equal'", "value belongs to operator Equal"),
+    ])))]
 pub struct Toleration {
     /// Taint key; every key when it isn't given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -216,6 +241,9 @@ pub struct Accept {
 /// A public address of a region.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("isIP(self.address)", "address must be an IPv4 or IPv6 address"),
+    ])))]
 pub struct RegionAddress {
     /// IPv4 or IPv6.
     #[schemars(length(min = 2, max = 45))]

@@ -1,4 +1,4 @@
-use kube::{CustomResource, KubeSchema};
+use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ pub use origin::*;
 pub use visitor::*;
 
 /// A site: its hosts, where its answers come from, and how requests are treated on the way.
-#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "edge.breakwater.dev",
     version = "v1alpha1",
@@ -21,9 +21,34 @@ pub use visitor::*;
     category = "breakwater",
     namespaced,
     status = "EdgeSiteStatus",
+    printcolumn(name = "Hosts", type_ = "string", json_path = r#".spec.hosts"#),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    ),
     derive = "PartialEq"
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("self.hosts.all(h, self.hosts.exists_one(x, x == h))", "hosts: each host may be listed once"),
+        ("!has(self.origins) || self.origins.all(o, self.origins.exists_one(x, x.name == o.name))", "origins: each name may be used once"),
+        ("!has(self.routes) || self.routes.all(r, self.routes.exists_one(x, x.name == r.name))", "routes: each name may be used once"),
+        ("!has(self.routes) || self.routes.all(r, !has(r.origin) || (has(self.origins) && self.origins.exists(o, o.name == r.origin)))", "routes: origin must be the name of one of spec.origins"),
+        ("(has(self.origins) && size(self.origins) > 0) || (has(self.routes) && size(self.routes) > 0)", "a site needs an origin, or routes that redirect or respond"),
+        ("(has(self.origins) && size(self.origins) > 0) || !has(self.routes) || self.routes.all(r, has(r.redirect) || has(r.respond))", "a route that neither redirects nor responds needs an origin: add one to spec.origins"),
+    ])))]
 pub struct EdgeSiteSpec {
     /// Hosts that it serves: `shop.example.com`, or `*.example.com` for every name one level below.
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 253)))]
@@ -68,8 +93,15 @@ pub struct EdgeSiteSpec {
 }
 
 /// What happens with the requests that match.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("(has(self.origin) ? 1 : 0) + (has(self.redirect) ? 1 : 0) + (has(self.respond) ? 1 : 0) <= 1", "give one of origin, redirect and respond (none of them: the site's first origin)"),
+        ("!(has(self.redirect) || has(self.respond)) || !has(self.rewrite)", "rewrite belongs to routes that go to an origin"),
+        ("!(has(self.redirect) || has(self.respond)) || !has(self.requestHeaders)", "requestHeaders belong to routes that go to an origin"),
+        ("!has(self.rewrite) || !has(self.rewrite.path) || !has(self.rewrite.path.replacePrefix) || (has(self.match) && size(self.match) > 0 && self.match.all(m, has(m.path) && (!has(m.path.type) || m.path.type == 'Prefix')))", "rewrite.path.replacePrefix needs a path of type Prefix in every match"),
+        ("!has(self.redirect) || !has(self.redirect.path) || !has(self.redirect.path.replacePrefix) || (has(self.match) && size(self.match) > 0 && self.match.all(m, has(m.path) && (!has(m.path.type) || m.path.type == 'Prefix')))", "redirect.path.replacePrefix needs a path of type Prefix in every match"),
+    ])))]
 pub struct Route {
     /// Unique within the site; policies refer to it by `sectionName`.
     #[schemars(
@@ -107,8 +139,12 @@ pub struct Route {
 }
 
 /// A redirect. What isn't given stays as the visitor asked for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("!has(self.status) || self.status in [301, 302, 303, 307, 308]", "status must be 301, 302, 303, 307 or 308"),
+        ("has(self.scheme) || has(self.host) || has(self.port) || has(self.path)", "a redirect needs a scheme, host, port or path: to the same address it would never end"),
+    ])))]
 pub struct Redirect {
     /// 301, 302, 303, 307 or 308; 302 when it isn't given.
     #[serde(default = "found")]
@@ -165,8 +201,11 @@ pub struct FixedResponse {
 }
 
 /// Changes of a request's target.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("has(self.path) || has(self.host)", "rewrite: give path, host or both"),
+    ])))]
 pub struct Rewrite {
     /// Another path; the query stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -178,8 +217,11 @@ pub struct Rewrite {
 }
 
 /// Another path: one of the two.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("has(self.full) != has(self.replacePrefix)", "path: give one of full and replacePrefix"),
+    ])))]
 pub struct PathRewrite {
     /// This one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -14,6 +14,7 @@ mod edge_node;
 mod edge_region;
 mod edge_site;
 mod rate_rule;
+mod schema;
 
 pub use cache_policy::*;
 pub use common::*;
@@ -34,11 +35,73 @@ pub const VERSION: &str = "v1alpha1";
 
 /// Every kind's definition, in the order of their names.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![
+    [
         CachePolicy::crd(),
         EdgeNode::crd(),
         EdgeRegion::crd(),
         EdgeSite::crd(),
         RateRule::crd(),
     ]
+    .into_iter()
+    .map(schema::finish)
+    .collect()
+}
+
+/// File name of a definition: `edgesites.yaml`.
+pub fn file_name(crd: &CustomResourceDefinition) -> String {
+    format!("{}.yaml", crd.spec.names.plural)
+}
+
+/// A definition as YAML.
+pub fn yaml(crd: &CustomResourceDefinition) -> Result<String, serde_saphyr::ser::Error> {
+    let text = serde_saphyr::to_string(crd)?;
+    Ok(format!(
+        "# Made by `make crds` from the types in crds/src. Don't edit.\n{text}"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_definitions_are_those_of_the_types() {
+        for crd in all() {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("generated")
+                .join(file_name(&crd));
+            let committed = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(
+                committed == yaml(&crd).unwrap(),
+                "{} is out of date: run `make crds`",
+                path.display()
+            );
+        }
+    }
+
+    #[test]
+    fn a_definition_fits_a_client_side_apply() {
+        for crd in all() {
+            let bytes = serde_json::to_vec(&crd).unwrap().len();
+            assert!(bytes < 262_144, "{} has {bytes} bytes", file_name(&crd));
+        }
+    }
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        let millis = |text: &str| Duration(text.to_owned()).as_millis();
+        for (text, expected) in [
+            ("500ms", 500),
+            ("30s", 30_000),
+            ("5m", 300_000),
+            ("1h30m", 5_400_000),
+            ("2d", 172_800_000),
+            ("0s", 0),
+        ] {
+            assert_eq!(millis(text), Ok(expected), "{text}");
+        }
+        for text in ["", "5", "s", "5x", "-5s", "1.5s", "99999999999999999999s"] {
+            assert!(millis(text).is_err(), "{text}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-use kube::{CustomResource, KubeSchema};
+use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::{Duration, PolicyMode, PolicyScope, PolicyStatus, RequestMatch, SiteS
 
 /// A limit on requests: which count, by which key, how many, and what happens to the rest. All rules that
 /// apply to a site or a route add up.
-#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "edge.breakwater.dev",
     version = "v1alpha1",
@@ -16,9 +16,35 @@ use crate::{Duration, PolicyMode, PolicyScope, PolicyStatus, RequestMatch, SiteS
     category = "breakwater",
     namespaced,
     status = "PolicyStatus",
+    printcolumn(name = "Requests", type_ = "integer", json_path = r#".spec.rate.requests"#),
+    printcolumn(name = "Period", type_ = "string", json_path = r#".spec.rate.period"#),
+    printcolumn(name = "Targets", type_ = "integer", json_path = r#".status.targetCount"#),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    ),
     derive = "PartialEq"
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("(has(self.targetRefs) && size(self.targetRefs) > 0) != has(self.scope)", "give targetRefs (the sites and routes it applies to), or in the operator's namespace scope: a policy without both would apply to nothing or, by a typo, to everything"),
+        ("has(self.selector) == (has(self.scope) && self.scope == 'Selected')", "selector is needed by scope Selected, and belongs to no other scope"),
+        ("!has(self.selector) || has(self.selector.sites) || has(self.selector.namespaces)", "selector: give sites, namespaces or both; for every site use scope AllSites"),
+        ("!has(self.mode) || has(self.scope)", "mode belongs to policies with a scope"),
+        ("!has(self.targetRefs) || self.targetRefs.all(t, self.targetRefs.exists_one(x, x.name == t.name && (has(x.sectionName) ? x.sectionName : '') == (has(t.sectionName) ? t.sectionName : '')))", "targetRefs: each target may be listed once"),
+    ])))]
 pub struct RateRuleSpec {
     /// The sites or routes that it applies to.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -72,6 +98,10 @@ pub struct Rate {
 /// What requests are counted by.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("(has(self.type) && self.type in ['Header', 'Cookie']) == has(self.name)", "name is needed by the types Header and Cookie, and belongs to no other type"),
+        ("!(has(self.ipv4PrefixLength) || has(self.ipv6PrefixLength)) || (has(self.type) && self.type == 'Subnet')", "prefix lengths belong to type Subnet"),
+    ])))]
 pub struct RateKey {
     /// What it is.
     #[serde(rename = "type", default)]
@@ -111,6 +141,11 @@ pub enum RateKeyType {
 /// What happens to requests above the rate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("!has(self.status) || ((!has(self.action) || self.action == 'Reject') && self.status in [429, 503])", "status must be 429 or 503, and belongs to action Reject"),
+        ("(has(self.action) && self.action == 'Delay') == has(self.maxDelay)", "maxDelay is needed by action Delay, and belongs to no other"),
+        ("(has(self.action) && self.action == 'Ban') == has(self.banFor)", "banFor is needed by action Ban, and belongs to no other"),
+    ])))]
 pub struct Excess {
     /// What happens.
     #[serde(default)]

@@ -1,12 +1,16 @@
-use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Duration, SecretRef};
 
 /// A named group of interchangeable servers: by addresses, by DNS name or by a Service, one of the three.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("((has(self.addresses) && size(self.addresses) > 0) ? 1 : 0) + (has(self.dns) ? 1 : 0) + (has(self.service) ? 1 : 0) == 1", "an origin needs one of addresses, dns and service"),
+        ("!has(self.addresses) || size(self.addresses) == 0 || self.addresses.exists(a, !has(a.weight) || a.weight > 0)", "addresses: at least one weight must be above 0"),
+        ("!has(self.addresses) || self.addresses.all(a, self.addresses.exists_one(x, x.address == a.address && x.port == a.port))", "addresses: each address and port may be listed once"),
+    ])))]
 pub struct Origin {
     /// Unique within the site.
     #[schemars(
@@ -60,6 +64,9 @@ pub struct Origin {
 /// A server by address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("isIP(self.address)", "address must be an IPv4 or IPv6 address; for a name use dns"),
+    ])))]
 pub struct OriginAddress {
     /// IPv4 or IPv6.
     #[schemars(length(min = 2, max = 45))]
@@ -146,8 +153,11 @@ pub struct OriginTimeouts {
 }
 
 /// How a server is chosen.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("!has(self.hash) || (has(self.type) && self.type == 'ConsistentHash')", "hash belongs to type ConsistentHash"),
+    ])))]
 pub struct Balancing {
     /// `RoundRobin`, `LeastRequests` or `ConsistentHash`.
     #[serde(rename = "type", default)]
@@ -170,8 +180,11 @@ pub enum BalancingType {
 }
 
 /// What consistent hashing hashes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("(has(self.type) && self.type == 'Header') == has(self.header)", "header is the name of the header for type Header, and belongs to no other type"),
+    ])))]
 pub struct BalancingHash {
     /// What it is.
     #[serde(rename = "type", default)]

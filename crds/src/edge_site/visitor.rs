@@ -1,4 +1,3 @@
-use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -25,8 +24,11 @@ pub struct Tls {
 }
 
 /// Sends plain HTTP to HTTPS.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("!has(self.status) || self.status in [301, 308]", "status must be 301 or 308"),
+    ])))]
 pub struct HttpsRedirect {
     /// Whether it does; when it isn't given: if the site has certificates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,8 +39,11 @@ pub struct HttpsRedirect {
 }
 
 /// HTTP Strict Transport Security (RFC 6797).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("!has(self.preload) || !self.preload || (has(self.includeSubDomains) && self.includeSubDomains)", "preload needs includeSubDomains: true"),
+    ])))]
 pub struct Hsts {
     /// How long browsers use TLS only; 365 days when it isn't given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,8 +106,12 @@ pub enum FrameOptions {
 }
 
 /// Cross-origin requests. Preflights are answered by the edge; answers vary by `Origin`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("!has(self.allowCredentials) || !self.allowCredentials || !self.allowOrigins.exists(o, o == '*')", "allowCredentials with origin * would let every site act as the visitor: list the trusted origins"),
+        ("self.allowOrigins.all(o, o == '*' || o.matches('^https?://([*][.])?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$'))", "allowOrigins: write https://app.example.com, https://*.example.com or *; no path, no trailing slash"),
+    ])))]
 pub struct Cors {
     /// Trusted origins: `https://app.example.com`, `https://*.example.com` (subdomains at any depth), or `*`.
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 300)))]
@@ -163,6 +172,9 @@ pub struct Hotlink {
 /// How the visitor's address is found behind other proxies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("x-kubernetes-validations" = crate::schema::rules(&[
+        ("self.trustedProxies.all(n, isCIDR(n) || isIP(n))", "trustedProxies: write networks such as 203.0.113.0/24, or single addresses"),
+    ])))]
 pub struct ClientAddress {
     /// Networks of the proxies before the edge; only they are believed.
     #[schemars(length(min = 1, max = 256), inner(length(min = 2, max = 49)))]

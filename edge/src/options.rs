@@ -1,0 +1,102 @@
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How an edge runs on its machine. What it serves comes as configuration, by [`Edge::apply`](crate::Edge).
+#[derive(Clone, Debug)]
+pub struct EdgeOptions {
+    /// Addresses for plain HTTP; port 0 takes a free one.
+    pub http: Vec<SocketAddr>,
+    /// Addresses for HTTPS; port 0 takes a free one.
+    pub https: Vec<SocketAddr>,
+    /// Address of the admin server (health, metrics); `None`: no TCP.
+    pub admin: Option<SocketAddr>,
+    /// Unix socket of the admin server, for probes that must reach this very process; `None`: none.
+    pub admin_socket: Option<PathBuf>,
+    /// Worker threads, each pinned to a core where there are enough; 0: one for each core that this process
+    /// may use.
+    pub workers: usize,
+    /// Directory on the node, for the socket over which listeners are handed to the next process; `None`:
+    /// they aren't handed over.
+    pub state_dir: Option<PathBuf>,
+    /// How long requests may go on after draining began.
+    pub drain_grace: Duration,
+    /// Most bytes of the cache in memory.
+    pub cache_max_bytes: u64,
+    /// Most visitors' connections at a time; more are closed when they are accepted.
+    pub max_connections: usize,
+    /// Write an access log to standard output.
+    pub access_log: bool,
+    /// Allow origins on loopback and other addresses that aren't globally reachable (without a cluster
+    /// only).
+    pub allow_local_origins: bool,
+    /// What a visitor may cost.
+    pub limits: Limits,
+}
+
+impl Default for EdgeOptions {
+    fn default() -> Self {
+        Self {
+            http: Vec::new(),
+            https: Vec::new(),
+            admin: None,
+            admin_socket: None,
+            workers: 0,
+            state_dir: None,
+            drain_grace: Duration::from_secs(30),
+            cache_max_bytes: 256 << 20,
+            max_connections: 65_536,
+            access_log: true,
+            allow_local_origins: false,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Limits on visitors' connections. The defaults are meant for the open Internet.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// For the TLS handshake, from the accepted connection on.
+    pub handshake: Duration,
+    /// For a request's head, from its first byte (the first request: from the connection) on.
+    pub head: Duration,
+    /// Between two requests of an HTTP/1.1 connection.
+    pub idle_h1: Duration,
+    /// Without a stream on an HTTP/2 connection.
+    pub idle_h2: Duration,
+    /// Bodies, both ways, may be slower than [`Limits::min_rate_bytes`] this long.
+    pub rate_grace: Duration,
+    /// Least bytes a second of a body, both ways, after the grace.
+    pub min_rate_bytes: u64,
+    /// Silence allowed on event streams, gRPC and upgraded connections, which have no least rate.
+    pub idle_stream: Duration,
+    /// Most bytes of a request's head.
+    pub head_bytes: usize,
+    /// Most bytes of an unread request body that are read away to keep the connection.
+    pub unread_body_bytes: u64,
+    /// Most concurrent streams of an HTTP/2 connection.
+    pub h2_streams: u32,
+    /// Most bytes that an HTTP/2 stream may send ahead, and buffers for what it is sent.
+    pub h2_window_bytes: u32,
+    /// Most streams that are reset before they were answered, on one HTTP/2 connection.
+    pub h2_resets: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(5),
+            head: Duration::from_secs(10),
+            idle_h1: Duration::from_secs(30),
+            idle_h2: Duration::from_secs(60),
+            rate_grace: Duration::from_secs(10),
+            min_rate_bytes: 1024,
+            idle_stream: Duration::from_secs(600),
+            head_bytes: 32 << 10,
+            unread_body_bytes: 64 << 10,
+            h2_streams: 100,
+            h2_window_bytes: 64 << 10,
+            h2_resets: 100,
+        }
+    }
+}

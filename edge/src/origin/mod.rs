@@ -1,0 +1,1 @@
+//! Origins: pools, balancing, health, DNS.

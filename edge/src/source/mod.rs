@@ -1,0 +1,1 @@
+//! Where configuration comes from: Kubernetes and the node's disk.

@@ -1,0 +1,70 @@
+//! What passes between the phases and a protocol adaptor.
+//!
+//! One request, one [`Scratch`](crate::Scratch), and these calls of a [`Worker`](crate::Worker):
+//!
+//! ```text
+//! on_head(conn, head, now, scratch)            -> Step      the head is parsed
+//! on_event(conn, head, event, now, scratch)    -> Step      what the last step asked for has happened
+//! on_interim(head, scratch)                    -> bool      a 1xx of the origin: pass scratch.response on?
+//! record(conn, head, end, scratch)             -> Record    exactly once, whatever happened
+//! ```
+//!
+//! Each is synchronous and returns at once. The adaptor passes the same `conn` and `head` every time. Where a
+//! step sends an answer, its head stands in `scratch.response`.
+//!
+//! A fill (an origin's answer on its way into the cache) is a task of its own, never the client's: the
+//! adaptor starts it when a step carries one, drives it by the calls of [`Fill`](crate::Fill), and lets it run
+//! on when the client goes away.
+
+use bytes::Bytes;
+
+use crate::plan::{FetchPlan, OriginFailure};
+use crate::reason::Reason;
+use crate::wire::OriginHead;
+
+/// What an adaptor does next.
+#[derive(Debug)]
+pub enum Step {
+    /// Send `scratch.response` with this body and be done.
+    Reply {
+        /// Empty for HEAD, 204, 304.
+        body: Bytes,
+        /// HTTP/1.1: close the connection afterwards. HTTP/2: nothing.
+        close: bool,
+    },
+    /// Send this request to the origin with the client's body; report
+    /// [`Event::OriginHead`] or [`Event::OriginFailed`].
+    Fetch(Box<FetchPlan>),
+    /// Send the plan of the last [`Step::Fetch`] once more, to another endpoint where there is one.
+    Retry,
+    /// Send `scratch.response`, then the origin's body as it comes, then its trailers, filtered by
+    /// [`trailers`](crate::trailers). Every piece is passed on at once. If the body breaks off, the
+    /// client's is aborted (HTTP/1.1: close without the last chunk; HTTP/2: reset), never ended cleanly.
+    Stream,
+    /// Send `scratch.response` (101), then bytes both ways until either side ends.
+    Upgrade,
+    /// Close the connection without an answer.
+    Close(Reason),
+    /// Reset this stream only (HTTP/2: `REFUSED_STREAM`).
+    Reset(Reason),
+}
+
+/// What a step was waiting for.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The final head of the origin's answer, or a 101.
+    OriginHead(&'a OriginHead<'a>),
+    /// No head came.
+    OriginFailed(OriginFailure),
+}
+
+/// How the sending of an answer ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct End {
+    /// Bytes of the body that were handed to the transport.
+    pub body_bytes: u64,
+    /// Bytes of the client's body that were read.
+    pub request_body_bytes: u64,
+    /// What cut it short.
+    pub aborted: Option<Reason>,
+}

@@ -1,0 +1,105 @@
+use breakwater_edge_config::{self as config, HostPattern};
+
+use super::CompileError;
+use super::edits::value_of;
+
+/// Protection of files against use on other sites.
+#[derive(Debug)]
+pub(crate) struct Hotlink {
+    allow: Vec<HostPattern>,
+    allow_empty: bool,
+    extensions: Vec<Box<[u8]>>,
+    pub(crate) redirect: Option<Box<[u8]>>,
+}
+
+impl Hotlink {
+    pub(crate) fn compile(hotlink: &config::Hotlink, own: &[HostPattern]) -> Result<Self, CompileError> {
+        Ok(Self {
+            allow: hotlink.allow_referers.iter().chain(own).cloned().collect(),
+            allow_empty: hotlink.allow_empty,
+            extensions: hotlink.extensions.iter().map(|e| e.as_bytes().into()).collect(),
+            redirect: hotlink.redirect.as_deref().map(|to| value_of(to, "hotlink.redirect")).transpose()?,
+        })
+    }
+
+    /// True when this request must be refused. `path` is the raw path.
+    pub(crate) fn refuses(&self, path: &[u8], referer: Option<&[u8]>) -> bool {
+        if !self.protects(path) {
+            return false;
+        }
+        match referer {
+            None | Some(b"") => !self.allow_empty,
+            Some(referer) => !host_of(referer).is_some_and(|host| self.trusts(host)),
+        }
+    }
+
+    fn protects(&self, path: &[u8]) -> bool {
+        if self.extensions.is_empty() {
+            return true;
+        }
+        let file = path.rsplit(|b| *b == b'/').next().unwrap_or_default();
+        let Some(dot) = file.iter().rposition(|b| *b == b'.') else { return false };
+        let extension = file.get(dot + 1..).unwrap_or_default();
+        self.extensions.iter().any(|protected| protected.eq_ignore_ascii_case(extension))
+    }
+
+    fn trusts(&self, host: &[u8]) -> bool {
+        let mut lower = [0_u8; 255];
+        let Some(lower) = lower.get_mut(..host.len()) else { return false };
+        lower.copy_from_slice(host);
+        lower.make_ascii_lowercase();
+        std::str::from_utf8(lower).is_ok_and(|host| self.allow.iter().any(|allowed| allowed.covers(host)))
+    }
+}
+
+/// The host of an `http` or `https` URL, without user information and port.
+fn host_of(url: &[u8]) -> Option<&[u8]> {
+    let mark = url.windows(3).position(|w| w == b"://")?;
+    let scheme = url.get(..mark)?;
+    if !scheme.eq_ignore_ascii_case(b"https") && !scheme.eq_ignore_ascii_case(b"http") {
+        return None;
+    }
+    let rest = url.get(mark + 3..)?;
+    // Browsers take a backslash for a slash.
+    let authority = rest.split(|b| matches!(b, b'/' | b'?' | b'#' | b'\\')).next()?;
+    let host = authority.rsplit(|b| *b == b'@').next()?;
+    host.split(|b| *b == b':').next().filter(|host| !host.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_used_on_own_and_allowed_pages_only() {
+        let hotlink = Hotlink::compile(
+            &config::Hotlink {
+                allow_referers: vec![HostPattern::parse("*.friend.example").unwrap()],
+                allow_empty: true,
+                extensions: vec!["jpg".to_owned()],
+                redirect: None,
+            },
+            &[HostPattern::parse("own.example").unwrap()],
+        )
+        .unwrap();
+        for (path, referer, refused) in [
+            ("/a.jpg", None, false),
+            ("/a.jpg", Some("https://own.example/page"), false),
+            ("/a.jpg", Some("HTTPS://OWN.example:444"), false),
+            ("/a.jpg", Some("http://a.friend.example/?x"), false),
+            ("/a.jpg", Some("https://evil.example/own.example"), true),
+            ("/a.jpg", Some("https://own.example@evil.example/"), true),
+            ("/a.jpg", Some("https://evil.example\\@own.example/"), true),
+            ("/a.JPG", Some("https://evil.example/"), true),
+            ("/a.jpg", Some("data:x"), true),
+            ("/a.png", Some("https://evil.example/"), false),
+            ("/jpg", Some("https://evil.example/"), false),
+        ] {
+            assert_eq!(
+                hotlink.refuses(path.as_bytes(), referer.map(str::as_bytes)),
+                refused,
+                "{path} {referer:?}"
+            );
+        }
+    }
+}

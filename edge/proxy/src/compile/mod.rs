@@ -1,0 +1,29 @@
+//! From a rendered configuration to what a request is served by: everything that can be decided, encoded or
+//! looked up beforehand is. A configuration that can't be compiled gives one precise error and harms no other
+//! site.
+
+mod cors;
+mod directory;
+mod edits;
+mod hosts;
+mod hotlink;
+mod matching;
+mod nets;
+mod policies;
+mod rates;
+mod route;
+mod security;
+mod site;
+
+pub use directory::{Change, Directory, Snapshot};
+pub use policies::Shared;
+pub use site::{CompileError, Site};
+
+pub(crate) use cors::Cors;
+pub(crate) use edits::{Edit, Edits};
+pub(crate) use hotlink::Hotlink;
+pub(crate) use matching::Matcher;
+pub(crate) use nets::Nets;
+pub(crate) use policies::CacheRules;
+pub(crate) use rates::{Key as RateKeyKind, Rate};
+pub(crate) use route::{Action, RedirectPlan, RespondPlan, Route, Scheme};

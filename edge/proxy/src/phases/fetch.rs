@@ -1,0 +1,193 @@
+//! `fetch`: a request to the origin for this visitor alone, and what becomes of its outcome.
+
+use std::hash::{DefaultHasher, Hasher as _};
+
+use breakwater_edge_config::{Balancing, Endpoints, HashKey, HostHeader, Origin, OriginProtocol};
+
+use super::forwarding::{self, Purpose};
+use super::{Context, decorate, prepare};
+use crate::boundary::Step;
+use crate::compile::{Route, Site};
+use crate::facts::Protocol;
+use crate::plan::{BodyMode, FailureKind, FetchPlan, OriginFailure};
+use crate::reason::Reason;
+use crate::reply::Exit;
+use crate::scratch::Scratch;
+use crate::wire::{BodyHint, FieldBuf, Name, OriginHead, RequestHead};
+
+/// Asks the origin for this visitor alone.
+pub(crate) fn pass(
+    cx: &Context<'_, '_>,
+    site: &Site,
+    route: &Route,
+    origin: usize,
+    scratch: &mut Scratch,
+) -> Result<Step, Exit> {
+    let mut plan = plan(cx, site, route, origin, Purpose::Pass, scratch)?;
+    plan.body = match cx.head.body {
+        BodyHint::None => BodyMode::None,
+        BodyHint::Length(length) => BodyMode::Stream { length: Some(length) },
+        BodyHint::Streamed => BodyMode::Stream { length: None },
+    };
+    plan.upgrade = upgrade(cx, plan.protocol);
+    scratch.state.upgrade = plan.upgrade.is_some();
+    scratch.state.retries_left = match is_idempotent(cx.head.method) {
+        true => site.config().origins.get(origin).map_or(0, |origin| origin.retries.attempts),
+        false => 0,
+    };
+    scratch.state.attempts = 1;
+    Ok(Step::Fetch(Box::new(plan)))
+}
+
+/// The request to an origin, without a body.
+pub(crate) fn plan(
+    cx: &Context<'_, '_>,
+    site: &Site,
+    route: &Route,
+    origin: usize,
+    purpose: Purpose<'_>,
+    scratch: &mut Scratch,
+) -> Result<FetchPlan, Reason> {
+    let shared = scratch.state.site(cx.view).ok_or(Reason::OriginUnavailable)?;
+    let config = site.config().origins.get(origin).ok_or(Reason::OriginUnavailable)?;
+    if matches!(config.endpoints, Endpoints::Unavailable { .. }) {
+        return Err(Reason::OriginUnavailable);
+    }
+    let mut fields = FieldBuf::default();
+    forwarding::write(cx, site, route, config.protocol, purpose, scratch, &mut fields);
+    let target = target(cx.head, route);
+    Ok(FetchPlan {
+        origin,
+        protocol: config.protocol,
+        tls: config.tls.is_some(),
+        method: cx.head.method.to_vec(),
+        authority: authority(config, route, scratch),
+        fields,
+        body: BodyMode::None,
+        timeouts: config.timeouts,
+        hash: hash(cx, config, &target, scratch),
+        target,
+        upgrade: None,
+        grpc: cx.head.fields.get(Name::ContentType).is_some_and(|v| v.starts_with(b"application/grpc")),
+        site: shared.clone(),
+    })
+}
+
+/// Path and query after the route's rewrite.
+pub(crate) fn target(head: &RequestHead<'_>, route: &Route) -> Vec<u8> {
+    match &route.path {
+        None => head.target.to_vec(),
+        Some(path) => {
+            let mut target = Vec::with_capacity(head.target.len() + 32);
+            path.write(head.path(), &mut target);
+            target.extend_from_slice(head.query_with_mark());
+            target
+        }
+    }
+}
+
+fn authority(origin: &Origin, route: &Route, scratch: &Scratch) -> Vec<u8> {
+    match (&origin.host_header, &route.host) {
+        (HostHeader::Fixed(host), _) => host.clone().into_bytes(),
+        (HostHeader::Visitor, Some(host)) => host.to_vec(),
+        (HostHeader::Visitor, None) => match scratch.port {
+            Some(port) => format!("{}:{port}", scratch.host).into_bytes(),
+            None => scratch.host.clone().into_bytes(),
+        },
+    }
+}
+
+/// What consistent hashing hashes. The hasher's keys are fixed, so every edge sends a key to the same place.
+fn hash(cx: &Context<'_, '_>, origin: &Origin, target: &[u8], scratch: &Scratch) -> Option<u64> {
+    let Balancing::ConsistentHash { key } = &origin.balancing else { return None };
+    let mut hasher = DefaultHasher::new();
+    match key {
+        HashKey::ClientAddress => {
+            hasher.write(scratch.state.client?.to_string().as_bytes());
+        }
+        HashKey::Path => hasher.write(target),
+        HashKey::Header(name) => hasher.write(cx.head.fields.named(name.as_bytes()).next()?),
+    }
+    Some(hasher.finish())
+}
+
+/// A WebSocket handshake (RFC 6455 §4.1). No other protocol passes: an upgrade to `h2c` would let a client
+/// speak to the origin around every phase.
+fn upgrade(cx: &Context<'_, '_>, origin: OriginProtocol) -> Option<Vec<u8>> {
+    let fields = &cx.head.fields;
+    let asked = cx.conn.protocol == Protocol::Http1
+        && !cx.head.http10
+        && origin == OriginProtocol::Http1
+        && cx.head.method == b"GET"
+        && !cx.head.body.may_have_bytes()
+        && fields.get(Name::Upgrade).is_some_and(|v| v.eq_ignore_ascii_case(b"websocket"))
+        && super::parse::nominated(fields).any(|name| name.eq_ignore_ascii_case(b"upgrade"));
+    asked.then(|| b"websocket".to_vec())
+}
+
+/// RFC 9110 §9.2.2.
+fn is_idempotent(method: &[u8]) -> bool {
+    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE")
+}
+
+/// The head of the origin's answer.
+pub(crate) fn answer(
+    cx: &Context<'_, '_>,
+    answer: &OriginHead<'_>,
+    scratch: &mut Scratch,
+) -> Result<Step, Exit> {
+    let upgraded = answer.status == 101 && scratch.state.upgrade;
+    if !(upgraded || (200..=599).contains(&answer.status)) {
+        return Err(Reason::OriginProtocol.into());
+    }
+    prepare::passed(cx.head, answer, &mut scratch.response);
+    scratch.state.answered = Some(cx.now);
+    if upgraded {
+        return Ok(Step::Upgrade);
+    }
+    decorate::run(cx, scratch);
+    Ok(Step::Stream)
+}
+
+/// No head came: once more, or an error.
+pub(crate) fn failure(
+    cx: &Context<'_, '_>,
+    failure: OriginFailure,
+    scratch: &mut Scratch,
+) -> Result<Step, Exit> {
+    let _ = cx;
+    if may_retry(failure) && scratch.state.retries_left > 0 {
+        scratch.state.retries_left -= 1;
+        scratch.state.attempts += 1;
+        return Ok(Step::Retry);
+    }
+    Err(reason(failure.kind).into())
+}
+
+/// Only what surely had no effect that anybody saw, and where another attempt may end better. A timeout
+/// isn't repeated: an origin that is slow under load would get the load twice.
+pub(crate) fn may_retry(failure: OriginFailure) -> bool {
+    let transient = matches!(
+        failure.kind,
+        FailureKind::Connect | FailureKind::ConnectTimeout | FailureKind::Tls | FailureKind::Reset
+    );
+    transient && !failure.answer_began && !failure.body_consumed
+}
+
+/// The reason that a failure is told by.
+pub(crate) fn reason(kind: FailureKind) -> Reason {
+    match kind {
+        FailureKind::Unavailable => Reason::OriginUnavailable,
+        FailureKind::Overloaded => Reason::OriginOverloaded,
+        FailureKind::NoHealthyEndpoint => Reason::NoHealthyEndpoint,
+        FailureKind::Dns => Reason::OriginDns,
+        FailureKind::Forbidden => Reason::OriginForbidden,
+        FailureKind::Connect => Reason::OriginConnect,
+        FailureKind::ConnectTimeout => Reason::OriginConnectTimeout,
+        FailureKind::Tls => Reason::OriginTls,
+        FailureKind::Timeout => Reason::OriginTimeout,
+        FailureKind::Reset => Reason::OriginReset,
+        FailureKind::Protocol => Reason::OriginProtocol,
+        FailureKind::ClientBody => Reason::BodyTimeout,
+    }
+}

@@ -1,0 +1,190 @@
+//! The fields of a request to an origin, written again from the parsed ones: what belonged to the visitor's
+//! connection goes first, our own are added after, the site's and the route's edits come last.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+
+use breakwater_edge_config::OriginProtocol;
+
+use super::{Context, parse};
+use crate::compile::{CacheRules, Route, Site};
+use crate::facts::Protocol;
+use crate::scratch::Scratch;
+use crate::wire::{Field, FieldBuf, Fields, Name};
+
+/// What the request to the origin is for.
+#[derive(Clone, Copy)]
+pub(crate) enum Purpose<'p> {
+    /// One visitor alone: end-to-end fields pass unchanged.
+    Pass,
+    /// An answer that may be stored and given to others: fields by which one visitor could change it for all
+    /// are left out, unless they are in the key.
+    Store(&'p CacheRules),
+}
+
+/// Fields that belong to one connection, to framing, or that are decided here.
+fn belongs_to_hop(field: &Field<'_>) -> bool {
+    match field.id {
+        Name::Connection
+        | Name::ContentLength
+        | Name::Expect
+        | Name::Host
+        | Name::KeepAlive
+        | Name::ProxyConnection
+        | Name::Te
+        | Name::TransferEncoding
+        | Name::Upgrade => true,
+        Name::Other => {
+            field.name.eq_ignore_ascii_case(b"proxy-authorization")
+                || field.name.eq_ignore_ascii_case(b"proxy-authenticate")
+                || field.name.eq_ignore_ascii_case(b"http2-settings")
+        }
+        _ => false,
+    }
+}
+
+/// True for fields that a hop must not pass on, nominated ones included.
+pub(crate) fn is_hop_by_hop(fields: &Fields<'_>, field: &Field<'_>) -> bool {
+    belongs_to_hop(field)
+        || (fields.has(Name::Connection)
+            && parse::nominated(fields).any(|name| name.eq_ignore_ascii_case(field.name)))
+}
+
+/// Fields by which origins let themselves be told another host, path, method or visitor. Some beyond the
+/// `x-forwarded-` and `x-http-method` families.
+const STEERING: [&[u8]; 14] = [
+    b"client-ip",
+    b"forwarded",
+    b"true-client-ip",
+    b"x-client-ip",
+    b"x-cluster-client-ip",
+    b"x-host",
+    b"x-http-host-override",
+    b"x-method-override",
+    b"x-original-host",
+    b"x-original-uri",
+    b"x-original-url",
+    b"x-real-ip",
+    b"x-rewrite-uri",
+    b"x-rewrite-url",
+];
+
+fn steers(field: &Field<'_>) -> bool {
+    let begins = |prefix: &[u8]| {
+        field.name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    begins(b"x-forwarded-")
+        || begins(b"x-http-method")
+        || STEERING.iter().any(|name| field.name.eq_ignore_ascii_case(name))
+}
+
+/// Fields that make a request conditional or partial: a fill asks for the whole.
+fn narrows(id: Name) -> bool {
+    matches!(
+        id,
+        Name::IfMatch
+            | Name::IfNoneMatch
+            | Name::IfModifiedSince
+            | Name::IfUnmodifiedSince
+            | Name::IfRange
+            | Name::Range
+    )
+}
+
+fn passes(purpose: Purpose<'_>, field: &Field<'_>) -> bool {
+    // These three are written anew below, from what is known.
+    if matches!(field.id, Name::XForwardedFor | Name::XForwardedHost | Name::XForwardedProto | Name::Forwarded) {
+        return false;
+    }
+    let Purpose::Store(rules) = purpose else { return true };
+    if narrows(field.id) {
+        return false;
+    }
+    let key = &rules.policy.key;
+    let keyed = key.headers.iter().any(|name| field.name.eq_ignore_ascii_case(name.as_bytes()))
+        || (field.id == Name::Cookie && !key.cookies.is_empty());
+    keyed || !(rules.policy.strict_headers || steers(field))
+}
+
+/// Writes the fields for the origin.
+pub(crate) fn write(
+    cx: &Context<'_, '_>,
+    site: &Site,
+    route: &Route,
+    protocol: OriginProtocol,
+    purpose: Purpose<'_>,
+    scratch: &mut Scratch,
+    out: &mut FieldBuf,
+) {
+    let fields = &cx.head.fields;
+    for field in fields.iter() {
+        if !is_hop_by_hop(fields, field) && passes(purpose, field) {
+            out.push_field(field.id, field.name, field.value);
+        }
+    }
+    let wants_trailers = fields
+        .all(Name::Te)
+        .flat_map(|te| te.split(|b| *b == b','))
+        .any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"));
+    if wants_trailers && protocol == OriginProtocol::Http2 {
+        out.push(Name::Te, b"trailers");
+    }
+    let version: &[u8] = match cx.conn.protocol {
+        Protocol::Http1 if cx.head.http10 => b"1.0",
+        Protocol::Http1 => b"1.1",
+        Protocol::Http2 => b"2",
+    };
+    out.push_joined(Name::Via, &[version, b" breakwater"]);
+    out.push(Name::CdnLoop, cx.shared.loop_id.as_bytes());
+    told_of_visitor(cx, purpose, scratch, out);
+    site.request_headers.apply(out);
+    route.request_headers.apply(out);
+}
+
+/// Who asked for what: `X-Forwarded-*`, and `Forwarded` where one came in.
+fn told_of_visitor(
+    cx: &Context<'_, '_>,
+    purpose: Purpose<'_>,
+    scratch: &mut Scratch,
+    out: &mut FieldBuf,
+) {
+    let fields = &cx.head.fields;
+    let peer = cx.conn.peer.ip().to_canonical();
+    let client = scratch.state.client.unwrap_or(peer);
+    let list = &mut scratch.bytes;
+    list.clear();
+    match purpose {
+        // End-to-end fields pass: the list that came in is kept, and the peer that it came from added.
+        Purpose::Pass => {
+            for value in fields.all(Name::XForwardedFor) {
+                list.extend_from_slice(value);
+                list.extend_from_slice(b", ");
+            }
+        }
+        // Only what was identified.
+        Purpose::Store(_) if client != peer => {
+            let _ = write!(list, "{client}, ");
+        }
+        Purpose::Store(_) => {}
+    }
+    // Writing to a Vec doesn't fail.
+    let _ = write!(list, "{peer}");
+    out.push(Name::XForwardedFor, list);
+    out.push(Name::XForwardedProto, cx.scheme().as_bytes());
+    list.clear();
+    list.extend_from_slice(scratch.host.as_bytes());
+    if let Some(port) = scratch.port {
+        let _ = write!(list, ":{port}");
+    }
+    out.push(Name::XForwardedHost, list);
+    if matches!(purpose, Purpose::Pass) && fields.has(Name::Forwarded) {
+        for value in fields.all(Name::Forwarded) {
+            out.push(Name::Forwarded, value);
+        }
+        let element = match peer {
+            IpAddr::V4(v4) => format!("for={v4};proto={};host=\"{}\"", cx.scheme(), scratch.host),
+            IpAddr::V6(v6) => format!("for=\"[{v6}]\";proto={};host=\"{}\"", cx.scheme(), scratch.host),
+        };
+        out.push(Name::Forwarded, element.as_bytes());
+    }
+}

@@ -1,0 +1,77 @@
+//! The phases, one file each, in the order of a request. Names are those of logs and metrics.
+
+pub(crate) mod admit;
+pub(crate) mod cookies;
+pub(crate) mod decorate;
+pub(crate) mod fetch;
+pub(crate) mod forwarding;
+pub(crate) mod identify;
+pub(crate) mod interim;
+pub(crate) mod parse;
+pub(crate) mod prepare;
+pub(crate) mod record;
+pub(crate) mod redirect;
+pub(crate) mod route;
+pub(crate) mod site;
+pub mod trailers;
+
+use crate::Now;
+use crate::boundary::{Event, Step};
+use crate::compile::Site;
+use crate::facts::ConnFacts;
+use crate::reply::{self, Exit};
+use crate::scratch::Scratch;
+use crate::wire::RequestHead;
+use crate::worker::{Shared, View};
+
+/// What every phase may look at.
+pub(crate) struct Context<'r, 'a> {
+    pub(crate) shared: &'r Shared,
+    pub(crate) view: &'r View,
+    pub(crate) conn: &'r ConnFacts,
+    pub(crate) head: &'r RequestHead<'a>,
+    pub(crate) now: Now,
+}
+
+impl<'r> Context<'r, '_> {
+    /// The site, once its phase has found it.
+    pub(crate) fn site(&self, scratch: &Scratch) -> Option<&'r Site> {
+        scratch.state.site(self.view).map(|site| &**site)
+    }
+
+    /// The scheme that the visitor used.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.conn.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// The port that the visitor asked for; the scheme's own where none was named.
+    pub(crate) fn port(&self, scratch: &Scratch) -> u16 {
+        scratch.port.unwrap_or(if self.conn.tls.is_some() { 443 } else { 80 })
+    }
+}
+
+pub(crate) fn begin(cx: &Context<'_, '_>, scratch: &mut Scratch) -> Step {
+    run(cx, scratch).unwrap_or_else(|exit| reply::exit(exit, cx, scratch))
+}
+
+/// The order is the point: nothing is counted or answered for a host that isn't ours, nobody is limited by an
+/// address that isn't theirs, nothing reaches the cache or an origin that wasn't admitted. A route is
+/// searched before `admit` because it has limits of its own.
+fn run(cx: &Context<'_, '_>, scratch: &mut Scratch) -> Result<Step, Exit> {
+    parse::run(cx, scratch)?;
+    let site = site::run(cx, scratch)?;
+    redirect::run(cx, site, scratch)?;
+    identify::run(cx, site, scratch);
+    scratch.state.route = route::find(cx.head, site);
+    admit::run(cx, site, scratch)?;
+    let (route, origin) = route::run(cx, site, scratch)?;
+    fetch::pass(cx, site, route, origin, scratch)
+}
+
+pub(crate) fn resume(cx: &Context<'_, '_>, event: Event<'_>, scratch: &mut Scratch) -> Step {
+    let step = match event {
+        Event::OriginHead(answer) => fetch::answer(cx, answer, scratch),
+        Event::OriginFailed(failure) => fetch::failure(cx, failure, scratch),
+    };
+    step.unwrap_or_else(|exit| reply::exit(exit, cx, scratch))
+}

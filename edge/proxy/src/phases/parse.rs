@@ -1,0 +1,180 @@
+//! `parse`: a request whose head could be read in two ways is refused, in every protocol alike.
+
+use super::Context;
+use crate::facts::Protocol;
+use crate::reason::Reason;
+use crate::scratch::Scratch;
+use crate::wire::{BodyHint, Field, Fields, Name, RequestHead};
+
+/// Longest target.
+const MAX_TARGET_BYTES: usize = 8 << 10;
+
+/// Checks the head and finds the host that it asks for.
+pub(crate) fn run(cx: &Context<'_, '_>, scratch: &mut Scratch) -> Result<(), Reason> {
+    let head = cx.head;
+    method(head.method)?;
+    target(head)?;
+    for field in head.fields.iter() {
+        check_field(field, cx.conn.protocol)?;
+    }
+    framing(head, cx.conn.protocol)?;
+    expect(head)?;
+    host(head, scratch)
+}
+
+fn method(method: &[u8]) -> Result<(), Reason> {
+    match method {
+        b"CONNECT" | b"TRACE" => Err(Reason::MethodRefused),
+        _ if method.is_empty() || !method.iter().all(|b| is_token_byte(*b)) => Err(Reason::BadMethod),
+        _ => Ok(()),
+    }
+}
+
+fn target(head: &RequestHead<'_>) -> Result<(), Reason> {
+    let target = head.target;
+    if target.len() > MAX_TARGET_BYTES {
+        return Err(Reason::TargetTooLong);
+    }
+    if target == b"*" && head.method == b"OPTIONS" {
+        return Ok(());
+    }
+    if target.first() != Some(&b'/') || !target.iter().all(|b| is_target_byte(*b)) {
+        return Err(Reason::BadTarget);
+    }
+    let path = head.path();
+    if path.contains(&b'\\') {
+        return Err(Reason::Backslash);
+    }
+    if path.contains(&b'%') && path.windows(3).any(|w| w == b"%00") {
+        return Err(Reason::EncodedNul);
+    }
+    Ok(())
+}
+
+fn check_field(field: &Field<'_>, protocol: Protocol) -> Result<(), Reason> {
+    let lower_only = protocol == Protocol::Http2;
+    let good_name = |b: &u8| is_token_byte(*b) && !(lower_only && b.is_ascii_uppercase());
+    if field.name.is_empty() || !field.name.iter().all(good_name) {
+        return Err(Reason::BadFieldName);
+    }
+    if !field.value.iter().all(|b| is_value_byte(*b)) {
+        return Err(Reason::BadFieldValue);
+    }
+    Ok(())
+}
+
+/// What would let two readers disagree about where the message ends (RFC 9112 §6.3, RFC 9113 §8.2.2).
+fn framing(head: &RequestHead<'_>, protocol: Protocol) -> Result<(), Reason> {
+    let fields = &head.fields;
+    if protocol == Protocol::Http2 {
+        let of_connections =
+            [Name::Connection, Name::KeepAlive, Name::ProxyConnection, Name::TransferEncoding, Name::Upgrade];
+        if of_connections.iter().any(|name| fields.has(*name)) {
+            return Err(Reason::ConnectionField);
+        }
+        if fields.all(Name::Te).any(|te| !te.eq_ignore_ascii_case(b"trailers")) {
+            return Err(Reason::ConnectionField);
+        }
+    }
+    if let Some(coding) = fields.get(Name::TransferEncoding) {
+        let exact = coding.eq_ignore_ascii_case(b"chunked") && !fields.is_repeated(Name::TransferEncoding);
+        if !exact || head.http10 || fields.has(Name::ContentLength) {
+            return Err(Reason::BadTransferEncoding);
+        }
+    }
+    if let Some(length) = fields.get(Name::ContentLength) {
+        let told = decimal(length).filter(|_| !fields.is_repeated(Name::ContentLength));
+        match (told, head.body) {
+            (None, _) => return Err(Reason::BadContentLength),
+            (Some(told), BodyHint::Length(framed)) if told != framed => return Err(Reason::BadContentLength),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn expect(head: &RequestHead<'_>) -> Result<(), Reason> {
+    let other = |v: &[u8]| !v.eq_ignore_ascii_case(b"100-continue");
+    if !head.http10 && head.fields.all(Name::Expect).any(other) {
+        return Err(Reason::ExpectationFailed);
+    }
+    Ok(())
+}
+
+/// Finds host and port: one Host, one authority, and where both are there, the same.
+fn host(head: &RequestHead<'_>, scratch: &mut Scratch) -> Result<(), Reason> {
+    if head.fields.is_repeated(Name::Host) {
+        return Err(Reason::BadHost);
+    }
+    let field = head.fields.get(Name::Host);
+    let authority = head.authority.or(field).ok_or(Reason::BadHost)?;
+    let (name, port) = split_authority(authority).ok_or(Reason::BadHost)?;
+    if let (Some(_), Some(field)) = (head.authority, field) {
+        let (other_name, other_port) = split_authority(field).ok_or(Reason::BadHost)?;
+        if !name.eq_ignore_ascii_case(other_name) || port != other_port {
+            return Err(Reason::HostMismatch);
+        }
+    }
+    scratch.host.clear();
+    // What names are made of was checked: the bytes are ASCII.
+    scratch.host.extend(name.iter().map(|b| char::from(b.to_ascii_lowercase())));
+    scratch.port = port;
+    Ok(())
+}
+
+/// Splits `host[:port]`; `None` where it isn't that. One trailing dot is left out: it names the same host.
+fn split_authority(authority: &[u8]) -> Option<(&[u8], Option<u16>)> {
+    let end_of_host = match authority.first()? {
+        b'[' => authority.iter().position(|b| *b == b']')? + 1,
+        _ => authority.iter().position(|b| *b == b':').unwrap_or(authority.len()),
+    };
+    let (name, rest) = authority.split_at_checked(end_of_host)?;
+    let port = match rest.split_first() {
+        None | Some((b':', [])) => None,
+        Some((b':', digits)) => Some(u16::try_from(decimal(digits)?).ok()?),
+        Some(_) => return None,
+    };
+    let name = name.strip_suffix(b".").unwrap_or(name);
+    let good = !name.is_empty() && name.len() <= 253 && name.iter().all(|b| is_host_byte(*b));
+    good.then_some((name, port))
+}
+
+/// `1*DIGIT` that fits.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+/// A byte of a token (RFC 9110 §5.6.2).
+pub(crate) fn is_token_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+}
+
+/// A byte of a field's value: visible, space, tab, or above ASCII (RFC 9110 §5.5).
+pub(crate) fn is_value_byte(b: u8) -> bool {
+    b == b'\t' || (b >= b' ' && b != 0x7f)
+}
+
+/// A byte that a configured path may have.
+pub(crate) fn is_path_byte(b: u8) -> bool {
+    b.is_ascii_graphic() && !matches!(b, b'#' | b'?' | b'\\')
+}
+
+fn is_target_byte(b: u8) -> bool {
+    b > b' ' && b != 0x7f && b != b'#'
+}
+
+fn is_host_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'[' | b']' | b':')
+}
+
+/// The values that Connection nominates as belonging to this hop (RFC 9110 §7.6.1).
+pub(crate) fn nominated<'b, 'a>(fields: &'b Fields<'a>) -> impl Iterator<Item = &'a [u8]> + 'b {
+    fields
+        .all(Name::Connection)
+        .flat_map(|value| value.split(|b| *b == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|name| !name.is_empty())
+}

@@ -1,0 +1,25 @@
+//! `prepare`: an origin's answer freed from what belonged to its connection.
+
+use super::forwarding::is_hop_by_hop;
+use crate::wire::{BodyHint, Name, OriginHead, RequestHead, ResponseHead};
+
+/// Writes the head of an answer that passes through to one visitor.
+pub(crate) fn passed(request: &RequestHead<'_>, answer: &OriginHead<'_>, out: &mut ResponseHead) {
+    out.reset(answer.status);
+    for field in answer.fields.iter() {
+        if !is_hop_by_hop(&answer.fields, field) {
+            out.fields.push_field(field.id, field.name, field.value);
+        }
+    }
+    out.length = match answer.body {
+        _ if request.method == b"HEAD" => told_length(answer),
+        _ if matches!(answer.status, 101 | 204 | 304) => None,
+        BodyHint::None => Some(0),
+        BodyHint::Length(length) => Some(length),
+        BodyHint::Streamed => None,
+    };
+}
+
+fn told_length(answer: &OriginHead<'_>) -> Option<u64> {
+    std::str::from_utf8(answer.fields.get(Name::ContentLength)?).ok()?.parse().ok()
+}

@@ -1,0 +1,65 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use breakwater_edge_cache::{CacheStatus, Now};
+
+use crate::compile::{Route, Site};
+use crate::reason::Reason;
+use crate::wire::ResponseHead;
+use crate::worker::View;
+
+/// The state of one request, and the buffers that requests after it use again. One a stream; the first call
+/// of a request ([`Worker::on_head`](crate::Worker::on_head)) resets it and keeps its memory.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// The head to send, where a step sends one.
+    pub response: ResponseHead,
+    /// Lower case, without port or trailing dot.
+    pub(crate) host: String,
+    /// Where the request names one.
+    pub(crate) port: Option<u16>,
+    pub(crate) state: State,
+    /// Bytes that live no longer than one phase.
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// What has been decided so far.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    /// The configuration that the request began with and ends with.
+    pub(crate) view: Option<Arc<View>>,
+    pub(crate) site: Option<u32>,
+    pub(crate) route: Option<usize>,
+    pub(crate) started: Now,
+    /// When the answer's head was decided.
+    pub(crate) answered: Option<Now>,
+    pub(crate) client: Option<IpAddr>,
+    /// The identified address is a trusted proxy's: limits by address would hit everybody behind it.
+    pub(crate) client_is_proxy: bool,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) cache: Option<CacheStatus>,
+    /// Attempts at the origin so far, and how many more there may be.
+    pub(crate) attempts: u8,
+    pub(crate) retries_left: u8,
+    /// The plan asks for an upgrade.
+    pub(crate) upgrade: bool,
+}
+
+impl Scratch {
+    pub(crate) fn begin(&mut self, view: Arc<View>, now: Now) {
+        self.host.clear();
+        self.port = None;
+        self.response.reset(0);
+        self.state = State { view: Some(view), started: now, ..State::default() };
+    }
+}
+
+impl State {
+    pub(crate) fn site<'v>(&self, view: &'v View) -> Option<&'v Arc<Site>> {
+        view.snapshot().site(self.site?)
+    }
+
+    pub(crate) fn route<'s>(&self, site: &'s Site) -> Option<&'s Route> {
+        site.routes.get(self.route?)
+    }
+}

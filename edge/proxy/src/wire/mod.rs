@@ -1,0 +1,12 @@
+//! Header fields and heads as plain bytes: what comes in is borrowed, what goes out lies in reusable
+//! buffers. Nothing here knows a protocol's framing.
+
+mod fields;
+mod names;
+mod out;
+mod request;
+
+pub use fields::{Field, Fields, TooManyFields, MAX_FIELDS};
+pub use names::Name;
+pub use out::{FieldBuf, ResponseHead};
+pub use request::{BodyHint, OriginHead, RequestHead};

@@ -12,6 +12,7 @@ pub mod bundle;
 pub mod envelope;
 mod hash;
 mod host;
+pub mod incarnation;
 mod origin;
 mod policy;
 mod region;

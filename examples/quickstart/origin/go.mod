@@ -1,0 +1,3 @@
+module breakwater.dev/examples/quickstart/origin
+
+go 1.24

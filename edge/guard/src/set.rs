@@ -154,9 +154,9 @@ impl Set {
             // Held for some tens of nanoseconds, unless its thread was descheduled.
             spins += 1;
             if spins.is_multiple_of(64) {
-                thread::yield_now()
+                thread::yield_now();
             } else {
-                hint::spin_loop()
+                hint::spin_loop();
             }
         }
         Guard(&self.lock)

@@ -1,0 +1,154 @@
+//! The bytes of a fill that readers may still need.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::entry::BLOCK_BYTES;
+
+/// Consecutive chunks of a body, found by offset. While everything is kept, chunks are copied together into
+/// blocks of [`BLOCK_BYTES`], so that an entry holds no more than its bytes: a chunk from a socket is a part
+/// of a read buffer that it would keep alive whole.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer {
+    /// Offset of each chunk and the chunk.
+    chunks: VecDeque<(u64, Bytes)>,
+    end: u64,
+    /// How many chunks at the front are whole blocks.
+    blocks: usize,
+}
+
+impl Buffer {
+    /// Bytes written since the beginning.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Offset of the first byte that is still there.
+    pub(crate) fn start(&self) -> u64 {
+        self.chunks.front().map_or(self.end, |(offset, _)| *offset)
+    }
+
+    /// Bytes still there.
+    pub(crate) fn retained(&self) -> usize {
+        usize::try_from(self.end - self.start()).unwrap_or(usize::MAX)
+    }
+
+    pub(crate) fn push(&mut self, chunk: Bytes) {
+        if !chunk.is_empty() {
+            let offset = self.end;
+            self.end += chunk.len() as u64;
+            self.chunks.push_back((offset, chunk));
+        }
+    }
+
+    /// From `offset` to the end of its chunk; `None` at the end and for what is gone.
+    pub(crate) fn read(&self, offset: u64) -> Option<Bytes> {
+        let after = self.chunks.partition_point(|(start, _)| *start <= offset);
+        let (start, chunk) = self.chunks.get(after.checked_sub(1)?)?;
+        let skip = usize::try_from(offset - start).ok()?;
+        (skip < chunk.len()).then(|| chunk.slice(skip..))
+    }
+
+    /// Forgets whole chunks before `offset`.
+    pub(crate) fn forget_before(&mut self, offset: u64) {
+        while let Some((start, chunk)) = self.chunks.front() {
+            if start + chunk.len() as u64 > offset {
+                return;
+            }
+            self.chunks.pop_front();
+            self.blocks = self.blocks.saturating_sub(1);
+        }
+    }
+
+    /// Makes whole blocks of what was pushed since the last call.
+    pub(crate) fn compact(&mut self) {
+        loop {
+            let loose_start = (self.blocks * BLOCK_BYTES) as u64;
+            if self.end - loose_start < BLOCK_BYTES as u64 {
+                return;
+            }
+            let loose: Vec<Bytes> = self.chunks.drain(self.blocks..).map(|(_, chunk)| chunk).collect();
+            let mut block = BytesMut::with_capacity(BLOCK_BYTES);
+            self.end = loose_start;
+            let mut rest = loose.into_iter();
+            for mut chunk in rest.by_ref() {
+                let fits = chunk.len().min(BLOCK_BYTES - block.len());
+                block.extend_from_slice(&chunk.split_to(fits));
+                if block.len() == BLOCK_BYTES {
+                    self.push(block.split().freeze());
+                    self.blocks += 1;
+                    self.push(chunk);
+                    break;
+                }
+            }
+            rest.for_each(|chunk| self.push(chunk));
+        }
+    }
+
+    /// The whole body as blocks; what is here stays. Only while nothing was forgotten.
+    pub(crate) fn seal(&mut self) -> Vec<Bytes> {
+        self.compact();
+        let loose: usize = self
+            .chunks
+            .iter()
+            .skip(self.blocks)
+            .map(|(_, chunk)| chunk.len())
+            .sum();
+        if loose > 0 {
+            let mut tail = Vec::with_capacity(loose);
+            for (_, chunk) in self.chunks.drain(self.blocks..) {
+                tail.extend_from_slice(&chunk);
+            }
+            self.end -= loose as u64;
+            self.push(tail.into_boxed_slice().into());
+        }
+        self.chunks.iter().map(|(_, chunk)| chunk.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read_all(buffer: &Buffer, mut offset: u64) -> Vec<u8> {
+        let mut all = Vec::new();
+        while let Some(chunk) = buffer.read(offset) {
+            offset += chunk.len() as u64;
+            all.extend_from_slice(&chunk);
+        }
+        all
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn bytes_read_are_those_written_whatever_happens_between(
+            sizes in prop::collection::vec((0_usize..90_000, any::<bool>()), 1..20),
+            from in 0.0..1.0_f64,
+        ) {
+            let mut buffer = Buffer::default();
+            let mut written = Vec::new();
+            for (size, compact) in sizes {
+                let chunk: Vec<u8> = (0..size).map(|at| ((written.len() + at) * 31 % 251) as u8).collect();
+                written.extend_from_slice(&chunk);
+                buffer.push(chunk.into());
+                if compact {
+                    buffer.compact();
+                }
+            }
+            let offset = (written.len() as f64 * from) as u64;
+            prop_assert_eq!(&read_all(&buffer, offset), &written[usize::try_from(offset).unwrap()..]);
+            let blocks = buffer.seal();
+            prop_assert_eq!(blocks.concat(), written.clone());
+            let whole = blocks.len().saturating_sub(1);
+            prop_assert!(blocks[..whole].iter().all(|block| block.len() == BLOCK_BYTES));
+            prop_assert_eq!(&read_all(&buffer, offset), &written[usize::try_from(offset).unwrap()..]);
+            buffer.forget_before(offset);
+            prop_assert!(buffer.start() <= offset);
+            prop_assert_eq!(&read_all(&buffer, offset), &written[usize::try_from(offset).unwrap()..]);
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! The cache: an index in shards, the fills under way, and the memory of both.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::budget::{Budget, Charge};
+use crate::cache_status::Fwd;
+use crate::config::{CacheConfig, FillLimits, UnusableConfig};
+use crate::directives::RequestDirectives;
+use crate::entry::{Entry, Hit};
+use crate::fields::{Fields, FieldsView};
+use crate::fill::{FILL_BYTES, Fill, State};
+use crate::key::{KeyBuilder, KeyHasher, KeyRef};
+use crate::lookup::{Lookup, decide};
+use crate::marks::Marks;
+use crate::reader::FillReader;
+use crate::shard::Shard;
+use crate::site::{Site, Sites};
+use crate::writer::FillWriter;
+use crate::{Now, Reason};
+
+/// A shared cache in bounded memory. Cloning it gives another handle to the same.
+///
+/// A hit takes its shard's lock for reading and counts the pin: two writes to shared lines. Everything else
+/// of a hit writes nothing in the steady state.
+#[derive(Clone)]
+pub struct Cache {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    shards: Box<[Line<RwLock<Shard>>]>,
+    fills: Box<[Line<Mutex<HashMap<u128, Vec<Arc<Fill>>>>>]>,
+    marks: Marks,
+    sites: Sites,
+    hasher: KeyHasher,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) limits: FillLimits,
+    hit_for_miss_secs: u64,
+    advice_interval_ms: u64,
+    /// The shard that gives up an entry next.
+    hand: AtomicUsize,
+    /// The tables of fixed size.
+    _fixed: Charge,
+}
+
+/// A part with a pair of cache lines of its own.
+#[repr(align(128))]
+struct Line<T>(T);
+
+/// How a fill stands to other requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BeginMode {
+    /// Join a fetch under way, or make one that others can join.
+    Shared,
+    /// Neither: for requests with `Authorization`, `Range` or an unsafe method, after
+    /// [`HeadEvent::Leave`](crate::HeadEvent), and for a hit-for-miss. The answer may still be stored.
+    Alone,
+}
+
+/// A request that needs its origin.
+#[derive(Clone, Copy)]
+pub struct BeginRequest<'a> {
+    /// Whose it is; the same that the key was started with.
+    pub site: &'a Arc<Site>,
+    /// Its key.
+    pub key: KeyRef<'a>,
+    /// The visitor's fields, as `lookup` saw them.
+    pub fields: &'a dyn FieldsView,
+    /// What the look-up found stale.
+    pub stale: Option<&'a Hit>,
+    /// See [`BeginMode`].
+    pub mode: BeginMode,
+    /// The time.
+    pub now: Now,
+}
+
+/// What a request that needs its origin has to do.
+#[derive(Debug)]
+pub enum Begin {
+    /// Ask the origin, in a task that holds the writer; read as everybody else.
+    Lead(FillWriter, FillReader),
+    /// Read what another is fetching.
+    Join(FillReader),
+    /// Another's fetch ended between the look-up and now: serve this.
+    Found(Hit),
+}
+
+/// Counts for metrics. Summed when asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheStats {
+    /// Entries; each variant is one.
+    pub entries: usize,
+    /// Bytes of entries with their index.
+    pub entry_bytes: usize,
+    /// All bytes: entries, fills, fixed tables, and entries that are gone but still being sent.
+    pub used_bytes: usize,
+    /// The bound.
+    pub max_bytes: usize,
+    /// Fills that others can join.
+    pub fills: usize,
+    /// Entries stored since the start.
+    pub inserted: u64,
+    /// Entries given up for others since the start.
+    pub evicted: u64,
+}
+
+impl Cache {
+    /// An empty cache.
+    pub fn new(config: &CacheConfig) -> Result<Self, UnusableConfig> {
+        if !(1..=1_024).contains(&config.shards) {
+            return Err(UnusableConfig::Shards(config.shards));
+        }
+        if config.fill.window_bytes == 0 || config.fill.lag_bytes < config.fill.window_bytes {
+            return Err(UnusableConfig::Window);
+        }
+        // One ghost and one mark for every 32 KiB: as many as entries of a usual site.
+        let remembered = (config.max_bytes / (32 << 10)).clamp(64, 1 << 20);
+        let ghosts = (remembered / config.shards).max(16);
+        let marks = Marks::new(remembered);
+        let shard_bytes =
+            size_of::<Line<RwLock<Shard>>>() + ghosts * 8 + size_of::<Line<Mutex<HashMap<u8, u8>>>>();
+        let fixed_bytes = marks.bytes() + config.shards * shard_bytes;
+        if fixed_bytes * 2 > config.max_bytes {
+            let (given_bytes, needed_bytes) = (config.max_bytes, fixed_bytes * 2);
+            return Err(UnusableConfig::TooSmall {
+                given_bytes,
+                needed_bytes,
+            });
+        }
+        let budget = Budget::new(config.max_bytes);
+        let shards = std::iter::repeat_with(|| Line(RwLock::new(Shard::new(ghosts))));
+        let fills = std::iter::repeat_with(|| Line(Mutex::new(HashMap::new())));
+        let shared = Shared {
+            shards: shards.take(config.shards).collect(),
+            fills: fills.take(config.shards).collect(),
+            marks,
+            sites: Sites::default(),
+            hasher: KeyHasher(config.seed),
+            _fixed: Charge::new(&budget, fixed_bytes),
+            budget,
+            limits: config.fill,
+            hit_for_miss_secs: config.hit_for_miss_secs,
+            advice_interval_ms: config.advice_interval_ms,
+            hand: AtomicUsize::new(0),
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// The site of that UID. To be kept with its compiled configuration, not asked for by each request.
+    pub fn site(&self, uid: &[u8]) -> Arc<Site> {
+        self.shared.sites.get(uid)
+    }
+
+    /// Hashes a finished key.
+    pub fn key<'a>(&self, builder: &'a KeyBuilder) -> KeyRef<'a> {
+        KeyRef {
+            hash: self.shared.hasher.hash(builder.bytes()),
+            bytes: builder.bytes(),
+        }
+    }
+
+    /// What is stored for a request. `request` are the visitor's fields: its `Cache-Control`, and whatever an
+    /// answer's `Vary` names.
+    pub fn lookup(&self, site: &Site, key: KeyRef<'_>, request: &dyn FieldsView, now: Now) -> Lookup {
+        let asked = RequestDirectives::of(request);
+        let miss = match self.shared.find(site, key, request) {
+            Ok(entry) => {
+                entry.touch();
+                return decide(Hit::new(entry, now), &asked, now, self.shared.advice_interval_ms);
+            }
+            Err(miss) => miss,
+        };
+        if asked.only_if_cached {
+            Lookup::OnlyIfCachedMiss
+        } else if self.shared.is_marked(key.hash, now) {
+            Lookup::HitForMiss
+        } else {
+            Lookup::Miss(miss)
+        }
+    }
+
+    /// Begins, or joins, a fetch from the origin.
+    pub fn begin(&self, request: &BeginRequest<'_>) -> Begin {
+        let shared = &self.shared;
+        let alone = request.mode == BeginMode::Alone || shared.is_marked(request.key.hash, request.now);
+        if alone {
+            return shared.lead(request, false);
+        }
+        let Some(fills) = shared.fills(request.key.hash) else {
+            return shared.lead(request, false);
+        };
+        let mut fills = fills.lock();
+        let under_way = fills.get(&request.key.hash).into_iter().flatten();
+        let mut joinable = under_way.filter(|fill| fill.accepts(request.key.bytes, request.fields));
+        if let Some(fill) = joinable.next() {
+            return Begin::Join(FillReader::new(Arc::clone(fill), false));
+        }
+        drop(joinable);
+        // A fill is stored before it leaves the list, so what ended since the look-up is in the index now.
+        if let Some(hit) = shared.settled_since(request) {
+            return Begin::Found(hit);
+        }
+        let begin = shared.lead(request, true);
+        if let Begin::Lead(writer, _) = &begin {
+            fills
+                .entry(request.key.hash)
+                .or_default()
+                .push(Arc::clone(&writer.fill));
+        }
+        begin
+    }
+
+    /// A request with an unsafe method succeeded on the key: what is stored must be validated before it is
+    /// used again, and nobody joins a fetch that began before (RFC 9111 §4.4).
+    pub fn invalidate(&self, key: KeyRef<'_>) {
+        // Fills first: one that ends in between is stored as invalidated, or found below.
+        if let Some(fills) = self.shared.fills(key.hash) {
+            for fill in fills
+                .lock()
+                .get(&key.hash)
+                .into_iter()
+                .flatten()
+                .filter(|fill| *fill.key == *key.bytes)
+            {
+                fill.invalidated.store(true, Ordering::Release);
+            }
+        }
+        if let Some(shard) = self.shared.shard(key.hash) {
+            shard
+                .read()
+                .variants(key.hash, key.bytes)
+                .for_each(|entry| entry.invalidate());
+        }
+    }
+
+    /// Purges everything of a site. When it returns, no request gets what an origin was asked for before,
+    /// and none joins a fetch that began before; the memory is free.
+    pub fn purge_site(&self, site: &Site) -> u64 {
+        let sequence = site.next_purge();
+        let mut gone = Vec::new();
+        for shard in &self.shared.shards {
+            shard.0.write().sweep(site, &mut gone);
+            gone.clear();
+        }
+        sequence
+    }
+
+    /// Counts for metrics.
+    pub fn stats(&self) -> CacheStats {
+        let mut stats = CacheStats {
+            used_bytes: self.shared.budget.used_bytes(),
+            max_bytes: self.shared.budget.max_bytes,
+            ..CacheStats::default()
+        };
+        for shard in &self.shared.shards {
+            let of = shard.0.read().stats();
+            stats.entries += of.entries;
+            stats.entry_bytes += of.bytes;
+            stats.inserted += of.inserted;
+            stats.evicted += of.evicted;
+        }
+        stats.fills = self
+            .shared
+            .fills
+            .iter()
+            .map(|fills| fills.0.lock().values().map(Vec::len).sum::<usize>())
+            .sum();
+        stats
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("stats", &self.stats()).finish()
+    }
+}
+
+impl Shared {
+    fn place(&self, hash: u128) -> usize {
+        // The index's tables use the low half of the hash.
+        usize::try_from((hash >> 96) as usize % self.shards.len()).unwrap_or(0)
+    }
+
+    fn shard(&self, hash: u128) -> Option<&RwLock<Shard>> {
+        self.shards.get(self.place(hash)).map(|line| &line.0)
+    }
+
+    fn fills(&self, hash: u128) -> Option<&Mutex<HashMap<u128, Vec<Arc<Fill>>>>> {
+        self.fills.get(self.place(hash)).map(|line| &line.0)
+    }
+
+    /// The stored answer that a request selects: of several that match, the newest by date (RFC 9111 §4.1).
+    fn find(&self, site: &Site, key: KeyRef<'_>, request: &dyn FieldsView) -> Result<Arc<Entry>, Fwd> {
+        let shard = self.shard(key.hash).ok_or(Fwd::UriMiss)?.read();
+        let (mut found, mut any): (Option<&Arc<Entry>>, bool) = (None, false);
+        for entry in shard
+            .variants(key.hash, key.bytes)
+            .filter(|entry| !entry.is_purged(site))
+        {
+            any = true;
+            let newer = found.is_none_or(|found| entry.lifetime.date_secs > found.lifetime.date_secs);
+            if newer && entry.vary.matches(request) {
+                found = Some(entry);
+            }
+        }
+        found
+            .cloned()
+            .ok_or(if any { Fwd::VaryMiss } else { Fwd::UriMiss })
+    }
+
+    /// What another's fill stored since the request's look-up, if it is fresh.
+    fn settled_since(&self, request: &BeginRequest<'_>) -> Option<Hit> {
+        let entry = self.find(request.site, request.key, request.fields).ok()?;
+        let known = request.stale.is_some_and(|hit| Arc::ptr_eq(&hit.entry, &entry));
+        let usable = !known
+            && !entry.is_invalidated()
+            && !entry.lifetime.always_validate
+            && entry.lifetime.ttl_ms(request.now) > 0;
+        usable.then(|| Hit::new(entry, request.now))
+    }
+
+    fn lead(self: &Arc<Self>, request: &BeginRequest<'_>, listed: bool) -> Begin {
+        let copied = Fields::copy_of(request.fields);
+        let hint = if listed { self.hint(request) } else { None };
+        let bytes = FILL_BYTES + copied.heap_bytes() + request.key.bytes.len();
+        let fill = Arc::new(Fill {
+            shared: Arc::clone(self),
+            hash: request.key.hash,
+            key: request.key.bytes.into(),
+            site: Arc::clone(request.site),
+            request: copied,
+            hint,
+            listed,
+            purge: AtomicU64::new(request.site.purge_seq()),
+            invalidated: AtomicBool::new(false),
+            state: Mutex::new(State::new(Charge::new(&self.budget, bytes))),
+        });
+        let reader = FillReader::new(Arc::clone(&fill), true);
+        Begin::Lead(
+            FillWriter {
+                fill,
+                stale: request.stale.cloned(),
+                ended: false,
+            },
+            reader,
+        )
+    }
+
+    /// What the key's newest answer varied by, with the values of this request.
+    fn hint(&self, request: &BeginRequest<'_>) -> Option<crate::VaryKey> {
+        let shard = self.shard(request.key.hash)?.read();
+        let newest = shard.variants(request.key.hash, request.key.bytes).next()?;
+        newest.vary.rekeyed(request.fields).ok()
+    }
+
+    /// Takes a fill out of what others can join.
+    pub(crate) fn unlist(&self, fill: &Arc<Fill>) {
+        if !fill.listed {
+            return;
+        }
+        let Some(fills) = self.fills(fill.hash) else {
+            return;
+        };
+        let mut fills = fills.lock();
+        if let Some(of_key) = fills.get_mut(&fill.hash) {
+            of_key.retain(|other| !Arc::ptr_eq(other, fill));
+            if of_key.is_empty() {
+                fills.remove(&fill.hash);
+            }
+        }
+    }
+
+    pub(crate) fn mark(&self, hash: u128, now: Now) {
+        self.marks
+            .put(hash, now.mono_ms() / 1_000 + self.hit_for_miss_secs);
+    }
+
+    fn is_marked(&self, hash: u128, now: Now) -> bool {
+        self.marks.has(hash, now.mono_ms() / 1_000)
+    }
+
+    pub(crate) fn insert(&self, entry: Arc<Entry>) -> Result<(), Reason> {
+        if entry.bytes() > self.budget.max_bytes / 2 {
+            return Err(Reason::TooLarge);
+        }
+        let Some(shard) = self.shard(entry.hash) else {
+            return Err(Reason::NoMemory);
+        };
+        let mut gone = Vec::new();
+        shard.write().insert(entry, &mut gone);
+        drop(gone);
+        self.make_room();
+        Ok(())
+    }
+
+    pub(crate) fn remove(&self, entry: &Arc<Entry>) {
+        let removed = self
+            .shard(entry.hash)
+            .and_then(|shard| shard.write().remove_entry(entry));
+        drop(removed);
+    }
+
+    /// Evicts until the bound holds. False: there is nothing left to evict, and it doesn't.
+    pub(crate) fn make_room(&self) -> bool {
+        let mut empty = 0;
+        while self.budget.is_exceeded() {
+            if empty == self.shards.len() {
+                return false;
+            }
+            let at = self.hand.fetch_add(1, Ordering::Relaxed) % self.shards.len();
+            let evicted = self.shards.get(at).and_then(|shard| shard.0.write().evict());
+            empty = if evicted.is_some() { 0 } else { empty + 1 };
+        }
+        true
+    }
+}

@@ -1,0 +1,289 @@
+//! A stored answer, and the pin through which it is read.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use crate::Now;
+use crate::budget::{Budget, Charge};
+use crate::fields::Fields;
+use crate::freshness::Lifetime;
+use crate::site::Site;
+use crate::vary::VaryKey;
+
+/// Bodies are kept in blocks of this many bytes; only the last is shorter.
+pub(crate) const BLOCK_BYTES: usize = 128 * 1024;
+
+/// A whole body. Shared by the versions of an entry that validations make.
+pub(crate) struct Body {
+    blocks: Box<[Bytes]>,
+    len: u64,
+    charge: Charge,
+}
+
+impl Body {
+    /// `blocks` all have [`BLOCK_BYTES`], except the last.
+    pub(crate) fn new(blocks: Vec<Bytes>, budget: &Arc<Budget>) -> Self {
+        let len: usize = blocks.iter().map(Bytes::len).sum();
+        let charge = Charge::new(
+            budget,
+            len + blocks.len() * size_of::<Bytes>() + size_of::<Self>(),
+        );
+        Self {
+            blocks: blocks.into_boxed_slice(),
+            len: len as u64,
+            charge,
+        }
+    }
+
+    fn block_at(&self, offset: u64) -> Option<(&Bytes, usize)> {
+        let offset = usize::try_from(offset).ok()?;
+        let block = self.blocks.get(offset / BLOCK_BYTES)?;
+        let within = offset % BLOCK_BYTES;
+        (within < block.len()).then_some((block, within))
+    }
+}
+
+/// What every entry takes besides its own bytes: its node in the index, the index's slot, both with the
+/// slack of a table that has just grown, and the allocator's headers.
+const INDEX_BYTES: usize = 192;
+/// [`Entry::frequency`] counts no higher.
+const MAX_FREQUENCY: u8 = 3;
+
+pub(crate) struct Entry {
+    pub(crate) hash: u128,
+    pub(crate) key: Box<[u8]>,
+    pub(crate) site: Arc<Site>,
+    /// The site's purge sequence when the origin was asked.
+    pub(crate) purge: u64,
+    pub(crate) status: u16,
+    pub(crate) fields: Fields,
+    pub(crate) vary: VaryKey,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) body: Arc<Body>,
+    invalidated: AtomicBool,
+    /// Hits since it was last considered for eviction. A hit writes it only while it is below its maximum,
+    /// so a hot entry's line stays shared between cores.
+    frequency: AtomicU8,
+    /// Monotonic milliseconds of the last validation that a request's directives were granted, plus one.
+    advised_at: AtomicU64,
+    charge: Charge,
+}
+
+/// What an entry is made from.
+pub(crate) struct EntryParts {
+    pub(crate) hash: u128,
+    pub(crate) key: Box<[u8]>,
+    pub(crate) site: Arc<Site>,
+    pub(crate) purge: u64,
+    pub(crate) status: u16,
+    pub(crate) fields: Fields,
+    pub(crate) vary: VaryKey,
+    pub(crate) lifetime: Lifetime,
+    pub(crate) body: Arc<Body>,
+    pub(crate) invalidated: bool,
+}
+
+impl Entry {
+    pub(crate) fn new(parts: EntryParts, budget: &Arc<Budget>) -> Self {
+        let EntryParts {
+            hash,
+            key,
+            site,
+            purge,
+            status,
+            fields,
+            vary,
+            lifetime,
+            body,
+            invalidated,
+        } = parts;
+        let unstored: usize = lifetime.unstored_fields.iter().map(|name| name.len() + 16).sum();
+        let bytes =
+            size_of::<Self>() + INDEX_BYTES + key.len() + fields.heap_bytes() + vary.heap_bytes() + unstored;
+        Self {
+            hash,
+            key,
+            site,
+            purge,
+            status,
+            fields,
+            vary,
+            lifetime,
+            body,
+            invalidated: AtomicBool::new(invalidated),
+            frequency: AtomicU8::new(0),
+            advised_at: AtomicU64::new(0),
+            charge: Charge::new(budget, bytes),
+        }
+    }
+
+    /// Everything that goes when this entry goes, body included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.charge.bytes() + self.body.charge.bytes()
+    }
+
+    pub(crate) fn body_len(&self) -> u64 {
+        self.body.len
+    }
+
+    pub(crate) fn is_purged(&self, site: &Site) -> bool {
+        self.purge < site.purge_seq()
+    }
+
+    pub(crate) fn is_invalidated(&self) -> bool {
+        self.invalidated.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn invalidate(&self) {
+        self.invalidated.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn touch(&self) {
+        let seen = self.frequency.load(Ordering::Relaxed);
+        if seen < MAX_FREQUENCY {
+            self.frequency.store(seen + 1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn frequency(&self) -> u8 {
+        self.frequency.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_frequency(&self, frequency: u8) {
+        self.frequency.store(frequency, Ordering::Relaxed);
+    }
+
+    /// Whether a request may make this entry be validated although it is fresh: no more often than every
+    /// `interval_ms`, counted from when it came or was last validated.
+    pub(crate) fn grant_advice(&self, now: Now, interval_ms: u64) -> bool {
+        let now_ms = now.mono_ms();
+        if now_ms.saturating_sub(self.lifetime.received_mono_ms) < interval_ms {
+            return false;
+        }
+        let last = self.advised_at.load(Ordering::Relaxed);
+        if last != 0 && now_ms.saturating_sub(last - 1) < interval_ms {
+            return false;
+        }
+        self.advised_at
+            .compare_exchange(last, now_ms + 1, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+    }
+}
+
+/// A stored answer, pinned: its fields and body stay readable for as long as this lives, whatever happens to
+/// the entry meanwhile.
+///
+/// The pin is a shared reference count for now. Nothing in this interface depends on that: bodies are read
+/// as slices that borrow from the pin, so it can become a pin of an epoch.
+#[derive(Clone)]
+pub struct Hit {
+    pub(crate) entry: Arc<Entry>,
+    age_ms: u64,
+    ttl_ms: i64,
+}
+
+impl Hit {
+    pub(crate) fn new(entry: Arc<Entry>, now: Now) -> Self {
+        let (age_ms, ttl_ms) = (entry.lifetime.age_ms(now), entry.lifetime.ttl_ms(now));
+        Self {
+            entry,
+            age_ms,
+            ttl_ms,
+        }
+    }
+
+    /// The answer's status.
+    pub fn status(&self) -> u16 {
+        self.entry.status
+    }
+
+    /// The origin's fields without those that aren't stored: hop-by-hop ones, `Age`, `Content-Length`, and
+    /// those that the origin excluded. There is always a `Date`.
+    pub fn fields(&self) -> &Fields {
+        &self.entry.fields
+    }
+
+    /// Length of the body, bytes.
+    pub fn body_len(&self) -> u64 {
+        self.entry.body.len
+    }
+
+    /// At most `max` bytes of the body from `offset`; fewer at the end of a block, none only at the end of
+    /// the body.
+    pub fn slice(&self, offset: u64, max: usize) -> &[u8] {
+        self.entry.body.block_at(offset).map_or(&[], |(block, from)| {
+            let to = from.saturating_add(max).min(block.len());
+            block.get(from..to).unwrap_or_default()
+        })
+    }
+
+    /// As [`slice`](Self::slice), counted: for transports that own what they send. The bytes stay charged to
+    /// the cache only while a `Hit` or the entry lives, so keep the `Hit` beside them.
+    pub fn chunk(&self, offset: u64, max: usize) -> Bytes {
+        self.entry
+            .body
+            .block_at(offset)
+            .map_or_else(Bytes::new, |(block, from)| {
+                block.slice(from..from.saturating_add(max).min(block.len()))
+            })
+    }
+
+    /// For `Age`, whole seconds (RFC 9111 §5.1).
+    pub fn age_secs(&self) -> u64 {
+        self.age_ms / 1_000
+    }
+
+    /// Whole seconds of freshness left, negative when stale (RFC 9211 §2.4).
+    pub fn ttl_secs(&self) -> i64 {
+        self.ttl_ms.div_euclid(1_000)
+    }
+
+    pub(crate) fn age_ms(&self) -> u64 {
+        self.age_ms
+    }
+
+    pub(crate) fn ttl_ms(&self) -> i64 {
+        self.ttl_ms
+    }
+
+    /// Milliseconds past its freshness.
+    pub(crate) fn staleness_ms(&self) -> u64 {
+        self.ttl_ms.min(0).unsigned_abs()
+    }
+
+    /// May be served, stale, in place of an error of the origin (RFC 5861 §4).
+    pub fn may_serve_on_error(&self) -> bool {
+        let window_ms = self.entry.lifetime.stale_if_error_ms;
+        window_ms > 0 && self.staleness_ms() <= window_ms && !self.entry.is_invalidated()
+    }
+
+    /// May be served, stale, while it is being revalidated (RFC 5861 §3).
+    pub fn may_serve_while_revalidating(&self) -> bool {
+        let window_ms = self.entry.lifetime.stale_while_revalidate_ms;
+        window_ms > 0 && self.staleness_ms() <= window_ms && !self.entry.is_invalidated()
+    }
+
+    /// The validator to ask the origin with, and to answer visitors' conditions with.
+    pub fn etag(&self) -> Option<&[u8]> {
+        self.entry.fields.get(b"etag")
+    }
+
+    /// `Last-Modified`.
+    pub fn last_modified(&self) -> Option<&[u8]> {
+        self.entry.fields.get(b"last-modified")
+    }
+}
+
+impl fmt::Debug for Hit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hit")
+            .field("status", &self.status())
+            .field("body_len", &self.body_len())
+            .field("age_ms", &self.age_ms)
+            .field("ttl_ms", &self.ttl_ms)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,401 @@
+//! May an answer be stored (RFC 9111 §3), and for how long is it fresh (§4.2)? Plain values in, a verdict
+//! out.
+
+use crate::date::parse_http_date;
+use crate::directives::{Qualified, RequestDirectives, ResponseDirectives, parse_age};
+use crate::fields::{FieldsView, list_members};
+use crate::{Now, Reason};
+
+/// Where the origin is silent, what a policy says; and what it says whatever the origin says. Milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TtlPolicy {
+    /// For cacheable statuses where the origin says nothing; instead of a heuristic.
+    pub default_ms: Option<u64>,
+    /// For cacheable statuses whatever the origin says, except that it must not be stored. Also overrides
+    /// `no-cache`.
+    pub force_ms: Option<u64>,
+    /// Not less than this. `no-cache` stays `no-cache`.
+    pub min_ms: Option<u64>,
+    /// Not more than this.
+    pub max_ms: Option<u64>,
+    /// By status where the origin says nothing; the first match holds, before `default_ms` and `force_ms`.
+    /// The only way to store 400 and 413.
+    pub statuses: Vec<StatusTtl>,
+    /// Where the origin says nothing (RFC 5861 §3).
+    pub stale_while_revalidate_ms: Option<u64>,
+    /// Where the origin says nothing (RFC 5861 §4).
+    pub stale_if_error_ms: Option<u64>,
+}
+
+/// A lifetime for a range of statuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusTtl {
+    /// First status.
+    pub from: u16,
+    /// Last status.
+    pub to: u16,
+    /// 0: not stored.
+    pub ttl_ms: u64,
+}
+
+/// What a policy says about storing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreRules {
+    /// Lifetimes.
+    pub ttl: TtlPolicy,
+    /// Largest body that is stored, bytes.
+    pub max_object_bytes: u64,
+    /// Store answers with `Set-Cookie`, the field included. Everybody gets that cookie.
+    pub store_set_cookie: bool,
+}
+
+impl Default for StoreRules {
+    /// RFC 9111 without any policy; bodies up to 64 MiB.
+    fn default() -> Self {
+        Self {
+            ttl: TtlPolicy::default(),
+            max_object_bytes: 64 << 20,
+            store_set_cookie: false,
+        }
+    }
+}
+
+/// What of the request bears on storing its answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is one fact")]
+pub struct RequestFacts {
+    /// GET, or a method that the policy caches and whose body is in the key. HEAD is not: its answer has no
+    /// body to store.
+    pub cacheable_method: bool,
+    /// It had `Authorization`.
+    pub authorization: bool,
+    /// It had a cookie that is not in the key.
+    pub unkeyed_cookie: bool,
+    /// `Cache-Control: no-store`.
+    pub no_store: bool,
+}
+
+impl RequestFacts {
+    /// Reads a request's fields. `cookies_keyed`: every cookie that it may carry is in the key.
+    pub fn of(fields: &dyn FieldsView, cacheable_method: bool, cookies_keyed: bool) -> Self {
+        Self {
+            cacheable_method,
+            authorization: fields.has(b"authorization"),
+            unkeyed_cookie: !cookies_keyed && fields.has(b"cookie"),
+            no_store: RequestDirectives::of(fields).no_store,
+        }
+    }
+}
+
+/// An origin's answer, as far as it is known when its head has come.
+#[derive(Clone, Copy)]
+pub struct OriginHead<'a> {
+    /// A final status.
+    pub status: u16,
+    /// As received.
+    pub fields: &'a dyn FieldsView,
+    /// Length of the body, where the framing says it.
+    pub content_length: Option<u64>,
+    /// When the request was sent.
+    pub sent: Now,
+    /// When the head came.
+    pub received: Now,
+}
+
+/// Whether an answer is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is, with this.
+    Store(Lifetime),
+    /// It isn't.
+    Refuse(Reason),
+}
+
+/// How long an answer may be used, and what must be left out of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lifetime {
+    /// Age until which it is fresh.
+    pub fresh_ms: u64,
+    /// Its age when it came (RFC 9111 §4.2.3, `corrected_initial_age`).
+    pub initial_age_ms: u64,
+    /// The monotonic clock when it came.
+    pub received_mono_ms: u64,
+    /// The origin's date, or when it came; seconds since the epoch. The newest variant wins a tie.
+    pub date_secs: u64,
+    /// Never used without asking the origin (`no-cache`).
+    pub always_validate: bool,
+    /// Stale use is not forbidden, so a request's `max-stale` may be honoured.
+    pub stale_allowed: bool,
+    /// How long past `fresh_ms` it may be served while it is being revalidated.
+    pub stale_while_revalidate_ms: u64,
+    /// How long past `fresh_ms` it may be served when the origin fails.
+    pub stale_if_error_ms: u64,
+    /// Names of fields that must not be stored, besides those that never are; lower case.
+    pub unstored_fields: Vec<Box<[u8]>>,
+    /// Largest body that is stored.
+    pub max_object_bytes: u64,
+}
+
+impl Lifetime {
+    /// Age at `now` (RFC 9111 §4.2.3).
+    pub fn age_ms(&self, now: Now) -> u64 {
+        self.initial_age_ms
+            .saturating_add(now.mono_ms().saturating_sub(self.received_mono_ms))
+    }
+
+    /// Freshness left at `now`, negative when stale.
+    pub fn ttl_ms(&self, now: Now) -> i64 {
+        let cap = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+        cap(self.fresh_ms).saturating_sub(cap(self.age_ms(now)))
+    }
+}
+
+/// Decides whether the answer is stored and for how long.
+pub fn judge(request: &RequestFacts, head: &OriginHead<'_>, rules: &StoreRules) -> Verdict {
+    let targeted = ResponseDirectives::of_cdn(head.fields);
+    let statement = Statement {
+        targeted: targeted.is_some(),
+        directives: targeted.unwrap_or_else(|| ResponseDirectives::of(head.fields)),
+        head,
+    };
+    match statement.lifetime(request, rules) {
+        Ok(lifetime) => Verdict::Store(lifetime),
+        Err(reason) => Verdict::Refuse(reason),
+    }
+}
+
+/// Statuses whose answers may be stored by heuristics (RFC 9110 §15.1), without 206.
+pub(crate) fn is_heuristic(status: u16) -> bool {
+    matches!(
+        status,
+        200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
+    )
+}
+
+/// Statuses whose caching rules this cache knows (for `must-understand`).
+fn is_understood(status: u16) -> bool {
+    is_heuristic(status)
+        || matches!(status, 302 | 303 | 307 | 400..=404 | 409 | 413 | 415 | 421..=429 | 500 | 502..=504)
+}
+
+/// A heuristic lifetime is this part of the time since the last change, and no more than a day.
+const HEURISTIC_DIVISOR: u64 = 10;
+const HEURISTIC_MAX_MS: u64 = 24 * 60 * 60 * 1_000;
+
+struct Statement<'a> {
+    /// From `CDN-Cache-Control`, so that `Expires` does not count.
+    targeted: bool,
+    directives: ResponseDirectives,
+    head: &'a OriginHead<'a>,
+}
+
+impl Statement<'_> {
+    fn lifetime(&self, request: &RequestFacts, rules: &StoreRules) -> Result<Lifetime, Reason> {
+        self.storable(request, rules)?;
+        let status_ttl = rules
+            .ttl
+            .statuses
+            .iter()
+            .find(|of| (of.from..=of.to).contains(&self.head.status));
+        let fresh = self.fresh(&rules.ttl, status_ttl)?;
+        let policy_ttl = matches!(fresh.source, Source::Policy | Source::Forced);
+        if request.unkeyed_cookie && !policy_ttl && !self.is_for_everybody() {
+            return Err(Reason::Cookie);
+        }
+        if self
+            .head
+            .content_length
+            .is_some_and(|length| length > rules.max_object_bytes)
+        {
+            return Err(Reason::TooLarge);
+        }
+        let lifetime = self.assemble(&fresh, rules);
+        let validator = self.head.fields.has(b"etag") || self.head.fields.has(b"last-modified");
+        let never_fresh = lifetime.always_validate || lifetime.fresh_ms <= lifetime.initial_age_ms;
+        let usable_stale = lifetime.stale_while_revalidate_ms.max(lifetime.stale_if_error_ms) > 0;
+        if never_fresh && !validator && !usable_stale {
+            return Err(Reason::NoFreshness);
+        }
+        Ok(lifetime)
+    }
+
+    /// What forbids storing whatever the lifetime.
+    fn storable(&self, request: &RequestFacts, rules: &StoreRules) -> Result<(), Reason> {
+        let (status, fields, said) = (self.head.status, self.head.fields, &self.directives);
+        if !request.cacheable_method {
+            return Err(Reason::Method);
+        }
+        if status == 206 || fields.has(b"content-range") {
+            return Err(Reason::Partial);
+        }
+        if status < 200 || status == 304 || status > 599 {
+            return Err(Reason::Status);
+        }
+        if said.must_understand && !is_understood(status) {
+            return Err(Reason::Status);
+        }
+        if request.no_store || (said.no_store && !said.must_understand) {
+            return Err(Reason::NoStore);
+        }
+        if said.private == Qualified::Whole {
+            return Err(Reason::Private);
+        }
+        if fields.has(b"set-cookie") && !rules.store_set_cookie && !self.is_unstored(b"set-cookie") {
+            return Err(Reason::SetCookie);
+        }
+        let shared = said.public || said.must_revalidate || said.s_maxage.is_some();
+        if request.authorization && !shared {
+            return Err(Reason::Authorization);
+        }
+        let mut star = false;
+        fields.visit(b"vary", &mut |line| {
+            list_members(line, |name| star |= name == b"*")
+        });
+        if star { Err(Reason::VaryStar) } else { Ok(()) }
+    }
+
+    /// `public`, `s-maxage`, or a lifetime that was meant for shared caches; or the cookie selects a variant.
+    fn is_for_everybody(&self) -> bool {
+        let said = &self.directives;
+        let mut varies_by_cookie = false;
+        self.head.fields.visit(b"vary", &mut |line| {
+            list_members(line, |name| {
+                varies_by_cookie |= name.eq_ignore_ascii_case(b"cookie")
+            });
+        });
+        varies_by_cookie
+            || said.public
+            || said.s_maxage.is_some()
+            || (self.targeted && said.max_age.is_some())
+    }
+
+    fn fresh(&self, ttl: &TtlPolicy, status_ttl: Option<&StatusTtl>) -> Result<Fresh, Reason> {
+        let status = self.head.status;
+        let stated = self.stated_ms();
+        if stated.is_none()
+            && let Some(rule) = status_ttl
+        {
+            return match rule.ttl_ms {
+                0 => Err(Reason::PolicyZero),
+                ms => Ok(Fresh {
+                    ms,
+                    source: Source::Policy,
+                }),
+            };
+        }
+        if matches!(status, 400 | 413) && status_ttl.is_none_or(|rule| rule.ttl_ms == 0) {
+            return Err(Reason::Status);
+        }
+        if stated.is_none() && !is_heuristic(status) && !self.directives.public {
+            return Err(Reason::Status);
+        }
+        let (ms, source) = match (ttl.force_ms, stated, ttl.default_ms) {
+            (Some(ms), _, _) => (ms, Source::Forced),
+            (None, Some(ms), _) => (ms, Source::Origin),
+            (None, None, Some(ms)) => (ms, Source::Policy),
+            (None, None, None) => (self.heuristic_ms(), Source::Heuristic),
+        };
+        let least = ttl.min_ms.unwrap_or(0);
+        let most = ttl.max_ms.unwrap_or(u64::MAX);
+        Ok(Fresh {
+            ms: ms.max(least).min(most),
+            source,
+        })
+    }
+
+    /// The origin's explicit lifetime.
+    fn stated_ms(&self) -> Option<u64> {
+        let secs = self.directives.s_maxage.or(self.directives.max_age).or_else(|| {
+            // RFC 9213 §2.2: a targeted field stands for Expires too.
+            if self.targeted { None } else { self.expires_secs() }
+        })?;
+        Some(secs.saturating_mul(1_000))
+    }
+
+    fn expires_secs(&self) -> Option<u64> {
+        let (mut first, mut differ) = (None, false);
+        self.head.fields.visit(b"expires", &mut |value| {
+            differ |= *first.get_or_insert(value) != value;
+        });
+        let expires = parse_http_date(first?);
+        match expires {
+            Some(expires) if !differ => Some(expires.saturating_sub(self.date_secs())),
+            // Freshness that can't be read, or is said twice, is none.
+            _ => Some(0),
+        }
+    }
+
+    fn date_secs(&self) -> u64 {
+        let date = self.head.fields.first(b"date").and_then(parse_http_date);
+        date.unwrap_or_else(|| self.head.received.wall_secs())
+    }
+
+    fn heuristic_ms(&self) -> u64 {
+        let modified = self.head.fields.first(b"last-modified").and_then(parse_http_date);
+        let since_secs = modified.map_or(0, |modified| self.date_secs().saturating_sub(modified));
+        (since_secs.saturating_mul(1_000) / HEURISTIC_DIVISOR).min(HEURISTIC_MAX_MS)
+    }
+
+    fn assemble(&self, fresh: &Fresh, rules: &StoreRules) -> Lifetime {
+        let said = &self.directives;
+        let always_validate = said.no_cache == Qualified::Whole && fresh.source != Source::Forced;
+        let strict = always_validate || said.must_revalidate || said.proxy_revalidate;
+        // s-maxage forbids stale use as proxy-revalidate does (RFC 9111 §5.2.2.10), but an origin that says
+        // beside it for how long stale is fine means that.
+        let stale_allowed = !strict && said.s_maxage.is_none();
+        let window = |stated: Option<u64>, policy: Option<u64>| match stated {
+            _ if strict => 0,
+            Some(secs) => secs.saturating_mul(1_000),
+            None if stale_allowed => policy.unwrap_or(0),
+            None => 0,
+        };
+        let mut unstored_fields = said.private.names().to_vec();
+        unstored_fields.extend_from_slice(said.no_cache.names());
+        Lifetime {
+            fresh_ms: fresh.ms,
+            initial_age_ms: self.initial_age_ms(),
+            received_mono_ms: self.head.received.mono_ms(),
+            date_secs: self.date_secs(),
+            always_validate,
+            stale_allowed,
+            stale_while_revalidate_ms: window(
+                said.stale_while_revalidate,
+                rules.ttl.stale_while_revalidate_ms,
+            ),
+            stale_if_error_ms: window(said.stale_if_error, rules.ttl.stale_if_error_ms),
+            unstored_fields,
+            max_object_bytes: rules.max_object_bytes,
+        }
+    }
+
+    /// RFC 9111 §4.2.3.
+    fn initial_age_ms(&self) -> u64 {
+        let head = self.head;
+        let apparent_ms = head
+            .received
+            .wall_secs()
+            .saturating_sub(self.date_secs())
+            .saturating_mul(1_000);
+        let delay_ms = head.received.mono_ms().saturating_sub(head.sent.mono_ms());
+        let age_ms = parse_age(head.fields).unwrap_or(0).saturating_mul(1_000);
+        apparent_ms.max(age_ms.saturating_add(delay_ms))
+    }
+
+    fn is_unstored(&self, name: &[u8]) -> bool {
+        let named = |of: &Qualified| of.names().iter().any(|known| known.eq_ignore_ascii_case(name));
+        named(&self.directives.private) || named(&self.directives.no_cache)
+    }
+}
+
+struct Fresh {
+    ms: u64,
+    source: Source,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Forced,
+    Policy,
+    Origin,
+    Heuristic,
+}

@@ -1,0 +1,193 @@
+//! The cache key: what makes two requests the same.
+//!
+//! Every part is preceded by its length, so no choice of bytes in one part can make it look like another's.
+//! A keyed 128-bit hash finds an entry; the whole key, stored with the entry, decides.
+
+use std::hash::Hasher as _;
+
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use crate::site::Site;
+
+/// Methods whose answers may stand for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MethodClass {
+    /// GET, and HEAD, which is answered from a GET's entry.
+    Get,
+    /// POST whose body is part of the key (policies that cache queries sent by POST).
+    Post,
+}
+
+/// What of the request's target is in every key.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyTarget<'a> {
+    /// `http` or `https`, as the visitor's connection has it.
+    pub scheme: &'a [u8],
+    /// Lower case, without port.
+    pub host: &'a [u8],
+    /// The port, the scheme's own where none was given.
+    pub port: u16,
+    /// See [`MethodClass`].
+    pub method: MethodClass,
+    /// The raw path, as received.
+    pub path: &'a [u8],
+    /// The raw query without its `?`, or what a policy left of it; `None` where there is no `?`.
+    pub query: Option<&'a [u8]>,
+}
+
+/// Writes keys into a buffer that it keeps: no allocation once the buffer has grown.
+#[derive(Debug, Default)]
+pub struct KeyBuilder {
+    bytes: Vec<u8>,
+}
+
+impl KeyBuilder {
+    /// Begins a key: whose it is and under which policy it was made.
+    ///
+    /// `policy` is the fingerprint of everything in the site's policy that says what is in the key: entries
+    /// made under another are never found. Drops what the buffer held.
+    pub fn start(&mut self, site: &Site, policy: &[u8], target: &KeyTarget<'_>) -> &mut Self {
+        self.bytes.clear();
+        self.part(site.uid());
+        self.part(policy);
+        self.part(target.scheme);
+        self.part(target.host);
+        self.bytes.extend_from_slice(&target.port.to_le_bytes());
+        self.bytes.push(match target.method {
+            MethodClass::Get => 0,
+            MethodClass::Post => 1,
+        });
+        self.part(target.path);
+        self.optional(target.query);
+        self
+    }
+
+    /// Adds a value that the policy names: a header field, a cookie, a hash of the body. Absent differs from
+    /// empty.
+    pub fn keyed(&mut self, name: &[u8], value: Option<&[u8]>) -> &mut Self {
+        self.part(name);
+        self.optional(value);
+        self
+    }
+
+    /// The key so far.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn part(&mut self, part: &[u8]) {
+        self.bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        self.bytes.extend_from_slice(part);
+    }
+
+    fn optional(&mut self, part: Option<&[u8]>) {
+        self.bytes.push(u8::from(part.is_some()));
+        if let Some(part) = part {
+            self.part(part);
+        }
+    }
+}
+
+/// A key with its hash, see [`Cache::key`](crate::Cache::key).
+#[derive(Clone, Copy, Debug)]
+pub struct KeyRef<'a> {
+    pub(crate) hash: u128,
+    pub(crate) bytes: &'a [u8],
+}
+
+impl KeyRef<'_> {
+    /// The keyed hash. It differs between processes unless they share the seed.
+    pub fn hash(&self) -> u128 {
+        self.hash
+    }
+
+    /// The whole key.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes
+    }
+}
+
+/// Hashes keys with a cache's seed.
+#[derive(Clone)]
+pub(crate) struct KeyHasher(pub(crate) [u8; 16]);
+
+impl KeyHasher {
+    pub(crate) fn hash(&self, key: &[u8]) -> u128 {
+        let mut hasher = SipHasher13::new_with_key(&self.0);
+        hasher.write(key);
+        hasher.finish128().as_u128()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(
+        parts: &(
+            String,
+            String,
+            String,
+            Option<String>,
+            Vec<(String, Option<String>)>,
+        ),
+    ) -> Vec<u8> {
+        let (uid, policy, path, query, keyed) = parts;
+        let site = Site::detached(uid.as_bytes());
+        let target = KeyTarget {
+            scheme: b"https",
+            host: b"example.com",
+            port: 443,
+            method: MethodClass::Get,
+            path: path.as_bytes(),
+            query: query.as_ref().map(String::as_bytes),
+        };
+        let mut builder = KeyBuilder::default();
+        builder.start(&site, policy.as_bytes(), &target);
+        for (name, value) in keyed {
+            builder.keyed(name.as_bytes(), value.as_ref().map(String::as_bytes));
+        }
+        builder.bytes().to_vec()
+    }
+
+    #[test]
+    fn a_buffer_that_has_grown_is_used_again() {
+        let site = Site::detached(b"uid");
+        let target = KeyTarget {
+            scheme: b"http",
+            host: b"a",
+            port: 80,
+            method: MethodClass::Get,
+            path: b"/a/long/path",
+            query: Some(b"q"),
+        };
+        let mut builder = KeyBuilder::default();
+        let first = builder
+            .start(&site, b"p", &target)
+            .keyed(b"n", Some(b"v"))
+            .bytes()
+            .to_vec();
+        let room = builder.bytes.capacity();
+        let second = builder
+            .start(&site, b"p", &target)
+            .keyed(b"n", Some(b"v"))
+            .bytes()
+            .to_vec();
+        assert_eq!(first, second);
+        assert_eq!(builder.bytes.capacity(), room);
+    }
+
+    proptest! {
+        #[test]
+        fn keys_are_equal_only_when_all_parts_are(
+            a in ("[a\0]{0,3}", "[a\0]{0,3}", "[a\0]{0,3}", prop::option::of("[a\0]{0,3}"),
+                  prop::collection::vec(("[a\0]{0,2}", prop::option::of("[a\0]{0,2}")), 0..3)),
+            b in ("[a\0]{0,3}", "[a\0]{0,3}", "[a\0]{0,3}", prop::option::of("[a\0]{0,3}"),
+                  prop::collection::vec(("[a\0]{0,2}", prop::option::of("[a\0]{0,2}")), 0..3)),
+        ) {
+            prop_assert_eq!(key(&a) == key(&b), a == b);
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! HTTP caching (RFC 9111) for an edge: a shared cache without sockets.
+//!
+//! In: a key, views of a request's and an answer's header fields, body bytes, a policy as plain values, and
+//! the time. Out: a [`Lookup`], bodies pinned in memory, fills that many readers share, and a [`Reason`] for
+//! everything that was decided.
+//!
+//! The way of a request: [`KeyBuilder`] → [`Cache::key`] → [`Cache::lookup`] → serve a [`Hit`], or
+//! [`Cache::begin`] → as leader, ask the origin, [`judge`] its head and write to the [`FillWriter`]; as
+//! anybody, read from the [`FillReader`].
+//!
+//! This crate must never open a socket, read a clock, start a task, or give out a body that is not whole
+//! under a key that is not the request's.
+
+mod budget;
+mod buffer;
+mod cache;
+mod cache_status;
+mod conditional;
+mod config;
+mod date;
+mod dictionary;
+mod directives;
+mod entry;
+mod etag;
+mod fields;
+mod fill;
+mod freshness;
+mod key;
+mod lookup;
+mod marks;
+mod reader;
+mod reason;
+mod shard;
+mod site;
+mod stored;
+mod time;
+mod update;
+mod vary;
+mod writer;
+
+pub use cache::{Begin, BeginMode, BeginRequest, Cache, CacheStats};
+pub use cache_status::{CacheStatus, Fwd, Served};
+pub use conditional::{Condition, NOT_MODIFIED_FIELDS, OriginCondition, evaluate};
+pub use config::{CacheConfig, FillLimits, UnusableConfig};
+pub use date::{DateWriter, parse_http_date};
+pub use directives::{
+    MAX_DELTA_SECS, Qualified, RequestDirectives, ResponseDirectives, parse_age, parse_delta_secs,
+};
+pub use entry::Hit;
+pub use etag::ETag;
+pub use fields::{Fields, FieldsBuilder, FieldsIter, FieldsView, list_members};
+pub use fill::AnswerHead;
+pub use freshness::{Lifetime, OriginHead, RequestFacts, StatusTtl, StoreRules, TtlPolicy, Verdict, judge};
+pub use key::{KeyBuilder, KeyRef, KeyTarget, MethodClass};
+pub use lookup::{Lookup, Stale};
+pub use reader::{Chunk, FillReader, HeadEvent};
+pub use reason::Reason;
+pub use site::Site;
+pub use stored::is_hop_by_hop;
+pub use time::Now;
+pub use update::NotModified;
+pub use vary::VaryKey;
+pub use writer::{FillWriter, Finished};

@@ -1,0 +1,347 @@
+//! One shard of the index: entries by key and variant, and the queues of S3-FIFO that say who goes next.
+//!
+//! New entries enter a small queue. Those hit more than once there move to the main queue; the others leave,
+//! and a ghost remembers them: who comes back soon enters the main queue at once. The main queue gives every
+//! entry that was hit another round for each of its hits, three at most. A hit changes no queue.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+
+use crate::entry::Entry;
+use crate::site::Site;
+
+/// Variants of one key; the oldest goes when one more comes.
+const MAX_VARIANTS: usize = 32;
+/// The small queue's part of a shard's bytes: one in so many.
+const SMALL_PART: usize = 10;
+
+type NodeId = u32;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Queue {
+    Small,
+    Main,
+}
+
+struct Node {
+    entry: Arc<Entry>,
+    queue: Queue,
+    newer: Option<NodeId>,
+    older: Option<NodeId>,
+    /// The next variant of the same key, stored before this one.
+    next_variant: Option<NodeId>,
+}
+
+#[derive(Default)]
+struct List {
+    newest: Option<NodeId>,
+    oldest: Option<NodeId>,
+    bytes: usize,
+    len: usize,
+}
+
+/// Counts of one shard.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ShardStats {
+    pub(crate) entries: usize,
+    pub(crate) bytes: usize,
+    pub(crate) inserted: u64,
+    pub(crate) evicted: u64,
+}
+
+pub(crate) struct Shard {
+    index: HashMap<u128, NodeId, BuildHasherDefault<Unhashed>>,
+    nodes: Vec<Option<Node>>,
+    free: Vec<NodeId>,
+    small: List,
+    main: List,
+    ghost: Ghost,
+    inserted: u64,
+    evicted: u64,
+}
+
+impl Shard {
+    /// `ghosts`: how many evicted keys are remembered at most.
+    pub(crate) fn new(ghosts: usize) -> Self {
+        Self {
+            index: HashMap::default(),
+            nodes: Vec::new(),
+            free: Vec::new(),
+            small: List::default(),
+            main: List::default(),
+            ghost: Ghost::new(ghosts),
+            inserted: 0,
+            evicted: 0,
+        }
+    }
+
+    /// Variants stored under the key, newest first.
+    pub(crate) fn variants<'a>(&'a self, hash: u128, key: &'a [u8]) -> impl Iterator<Item = &'a Arc<Entry>> {
+        let mut next = self.index.get(&hash).copied();
+        std::iter::from_fn(move || {
+            let node = self.node(next?)?;
+            next = node.next_variant;
+            Some(&node.entry)
+        })
+        .filter(move |entry| *entry.key == *key)
+    }
+
+    /// Stores an entry in place of one with the same selection. What had to go is put into `gone`, to be
+    /// dropped without the lock.
+    pub(crate) fn insert(&mut self, entry: Arc<Entry>, gone: &mut Vec<Arc<Entry>>) {
+        let (mut frequency, mut count) = (0, 0);
+        let mut next = self.index.get(&entry.hash).copied();
+        while let Some((id, node)) = next.and_then(|id| Some((id, self.node(id)?))) {
+            next = node.next_variant;
+            count += 1;
+            let other_key = node.entry.key != entry.key;
+            let same_variant = node.entry.vary == entry.vary;
+            if same_variant && !other_key {
+                // A validation or refetch does not make an entry a stranger again.
+                frequency = node.entry.frequency().max(1);
+            }
+            // Another key with the same 128 bits never shares a chain; variants beyond the limit are the oldest.
+            if other_key || same_variant || count >= MAX_VARIANTS {
+                gone.extend(self.remove(id));
+            }
+        }
+        entry.set_frequency(frequency);
+        let known = self.ghost.take(entry.hash);
+        let queue = if known || frequency > 0 {
+            Queue::Main
+        } else {
+            Queue::Small
+        };
+        let hash = entry.hash;
+        let next_variant = self.index.get(&hash).copied();
+        let node = Node {
+            entry,
+            queue,
+            newer: None,
+            older: None,
+            next_variant,
+        };
+        let Some(id) = self.allocate(node) else { return };
+        self.push_newest(id, queue);
+        self.index.insert(hash, id);
+        self.inserted += 1;
+    }
+
+    /// Removes the entry that S3-FIFO gives up next.
+    pub(crate) fn evict(&mut self) -> Option<Arc<Entry>> {
+        // Every turn lowers a frequency, moves an entry to main for good, or evicts: it ends.
+        loop {
+            let from_small = self.small.bytes * SMALL_PART >= self.small.bytes + self.main.bytes;
+            let id = match (self.small.oldest, self.main.oldest) {
+                (Some(id), _) if from_small => id,
+                (_, Some(id)) | (Some(id), None) => id,
+                (None, None) => return None,
+            };
+            let node = self.node(id)?;
+            let (queue, frequency, hash) = (node.queue, node.entry.frequency(), node.entry.hash);
+            let stays = match queue {
+                Queue::Small => frequency > 1,
+                Queue::Main => frequency > 0,
+            };
+            if !stays {
+                if queue == Queue::Small {
+                    self.ghost.put(hash);
+                }
+                self.evicted += 1;
+                return self.remove(id);
+            }
+            node.entry
+                .set_frequency(if queue == Queue::Small { 0 } else { frequency - 1 });
+            self.unlink(id);
+            self.push_newest(id, Queue::Main);
+        }
+    }
+
+    /// Removes what was asked of an origin before the site's last purge.
+    pub(crate) fn sweep(&mut self, site: &Site, gone: &mut Vec<Arc<Entry>>) {
+        for id in 0..self.nodes.len() {
+            let Ok(id) = NodeId::try_from(id) else { return };
+            let purged =
+                |node: &Node| std::ptr::eq(Arc::as_ptr(&node.entry.site), site) && node.entry.is_purged(site);
+            if self.node(id).is_some_and(purged) {
+                gone.extend(self.remove(id));
+            }
+        }
+    }
+
+    /// Removes exactly this entry, if it is still stored.
+    pub(crate) fn remove_entry(&mut self, entry: &Arc<Entry>) -> Option<Arc<Entry>> {
+        let mut next = self.index.get(&entry.hash).copied();
+        while let Some((id, node)) = next.and_then(|id| Some((id, self.node(id)?))) {
+            if Arc::ptr_eq(&node.entry, entry) {
+                return self.remove(id);
+            }
+            next = node.next_variant;
+        }
+        None
+    }
+
+    pub(crate) fn stats(&self) -> ShardStats {
+        ShardStats {
+            entries: self.small.len + self.main.len,
+            bytes: self.small.bytes + self.main.bytes,
+            inserted: self.inserted,
+            evicted: self.evicted,
+        }
+    }
+
+    fn node(&self, id: NodeId) -> Option<&Node> {
+        self.nodes.get(id as usize)?.as_ref()
+    }
+
+    fn node_mut(&mut self, id: NodeId) -> Option<&mut Node> {
+        self.nodes.get_mut(id as usize)?.as_mut()
+    }
+
+    fn list(&mut self, queue: Queue) -> &mut List {
+        match queue {
+            Queue::Small => &mut self.small,
+            Queue::Main => &mut self.main,
+        }
+    }
+
+    /// `None` with four billion entries, which no memory holds.
+    fn allocate(&mut self, node: Node) -> Option<NodeId> {
+        if let Some(id) = self.free.pop() {
+            *self.nodes.get_mut(id as usize)? = Some(node);
+            return Some(id);
+        }
+        let id = NodeId::try_from(self.nodes.len()).ok()?;
+        self.nodes.push(Some(node));
+        Some(id)
+    }
+
+    fn remove(&mut self, id: NodeId) -> Option<Arc<Entry>> {
+        self.unlink(id);
+        let node = self.nodes.get_mut(id as usize)?.take()?;
+        self.free.push(id);
+        let hash = node.entry.hash;
+        let first = self.index.get(&hash).copied();
+        if first == Some(id) {
+            match node.next_variant {
+                Some(next) => self.index.insert(hash, next),
+                None => self.index.remove(&hash),
+            };
+            return Some(node.entry);
+        }
+        let mut at = first;
+        while let Some(before) = at.and_then(|at| self.node_mut(at)) {
+            if before.next_variant == Some(id) {
+                before.next_variant = node.next_variant;
+                break;
+            }
+            at = before.next_variant;
+        }
+        Some(node.entry)
+    }
+
+    fn push_newest(&mut self, id: NodeId, queue: Queue) {
+        let list = self.list(queue);
+        let older = list.newest.replace(id);
+        if older.is_none() {
+            list.oldest = Some(id);
+        }
+        list.len += 1;
+        let Some(node) = self.node_mut(id) else { return };
+        (node.queue, node.newer, node.older) = (queue, None, older);
+        let bytes = node.entry.bytes();
+        self.list(queue).bytes += bytes;
+        if let Some(older) = older.and_then(|id| self.node_mut(id)) {
+            older.newer = Some(id);
+        }
+    }
+
+    fn unlink(&mut self, id: NodeId) {
+        let Some(node) = self.node(id) else { return };
+        let (queue, newer, older, bytes) = (node.queue, node.newer, node.older, node.entry.bytes());
+        let list = self.list(queue);
+        list.len -= 1;
+        list.bytes -= bytes;
+        if newer.is_none() {
+            list.newest = older;
+        }
+        if older.is_none() {
+            list.oldest = newer;
+        }
+        if let Some(node) = newer.and_then(|id| self.node_mut(id)) {
+            node.older = older;
+        }
+        if let Some(node) = older.and_then(|id| self.node_mut(id)) {
+            node.newer = newer;
+        }
+    }
+}
+
+/// Keys are keyed hashes already.
+#[derive(Default)]
+struct Unhashed(u64);
+
+impl Hasher for Unhashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "any 64 bits of a keyed hash will do"
+    )]
+    fn write_u128(&mut self, hash: u128) {
+        self.0 = hash as u64;
+    }
+}
+
+/// Remembers the keys evicted last, in fixed memory: a table where each key has one place.
+struct Ghost {
+    /// Fingerprint, and the count of evictions when it was put.
+    places: Box<[(u32, u32)]>,
+    puts: u32,
+}
+
+impl Ghost {
+    fn new(capacity: usize) -> Self {
+        Self {
+            places: vec![(0, 0); capacity.max(1)].into_boxed_slice(),
+            puts: 0,
+        }
+    }
+
+    #[allow(clippy::cast_possible_truncation, reason = "parts of a keyed hash")]
+    fn place(&mut self, hash: u128) -> Option<(&mut (u32, u32), u32)> {
+        let at = (hash >> 64) as u64 % self.places.len() as u64;
+        let place = self.places.get_mut(usize::try_from(at).ok()?)?;
+        Some((place, (hash as u32).max(1)))
+    }
+
+    fn put(&mut self, hash: u128) {
+        self.puts = self.puts.wrapping_add(1);
+        let puts = self.puts;
+        if let Some((place, fingerprint)) = self.place(hash) {
+            *place = (fingerprint, puts);
+        }
+    }
+
+    /// Whether the key was evicted not too long ago; forgets it.
+    fn take(&mut self, hash: u128) -> bool {
+        let (puts, capacity) = (self.puts, self.places.len());
+        let Some((place, fingerprint)) = self.place(hash) else {
+            return false;
+        };
+        let known = place.0 == fingerprint && puts.wrapping_sub(place.1) as usize <= capacity;
+        if known {
+            *place = (0, 0);
+        }
+        known
+    }
+}

@@ -1,0 +1,144 @@
+//! A 304 from the origin (RFC 9111 §4.3.4): what is stored gets the new fields and a new life.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::date::parse_http_date;
+use crate::entry::{Entry, EntryParts};
+use crate::etag::ETag;
+use crate::fields::{Fields, FieldsBuilder, FieldsView};
+use crate::fill::Phase;
+use crate::freshness::{OriginHead, RequestFacts, StoreRules, Verdict, judge};
+use crate::stored::stored_fields;
+use crate::vary::VaryKey;
+use crate::writer::FillWriter;
+use crate::{Now, Reason};
+
+/// An origin's 304.
+#[derive(Clone, Copy)]
+pub struct NotModified<'a> {
+    /// As received.
+    pub fields: &'a dyn FieldsView,
+    /// When the request was sent.
+    pub sent: Now,
+    /// When the head came.
+    pub received: Now,
+}
+
+impl FillWriter {
+    /// The origin confirmed what is stored. Everybody who waits gets it, with the new fields.
+    ///
+    /// `Err` gives the writer back: nothing was being validated, the 304 is about something else, or a purge
+    /// came meanwhile. Ask the origin again, without a condition.
+    pub fn not_modified(
+        mut self,
+        answer: &NotModified<'_>,
+        request: &RequestFacts,
+        rules: &StoreRules,
+    ) -> Result<(), Self> {
+        let Some(entry) = self.stale.as_ref().map(|hit| Arc::clone(&hit.entry)) else {
+            return Err(self);
+        };
+        if self.is_purged() || entry.is_purged(&self.fill.site) || !is_about(&entry, answer.fields) {
+            return Err(self);
+        }
+        let (updated, shared) = self.updated(&entry, answer, request, rules);
+        let shared = match shared {
+            Ok(()) => self.fill.shared.insert(Arc::clone(&updated)),
+            Err(reason) => {
+                self.fill.shared.remove(&entry);
+                Err(reason)
+            }
+        };
+        self.settle(Phase::Validated {
+            entry: updated,
+            shared,
+        });
+        Ok(())
+    }
+
+    fn updated(
+        &self,
+        entry: &Arc<Entry>,
+        answer: &NotModified<'_>,
+        request: &RequestFacts,
+        rules: &StoreRules,
+    ) -> (Arc<Entry>, Result<(), Reason>) {
+        let merged = merge(&entry.fields, answer.fields);
+        let head = OriginHead {
+            status: entry.status,
+            fields: &merged,
+            content_length: Some(entry.body_len()),
+            sent: answer.sent,
+            received: answer.received,
+        };
+        let vary = VaryKey::new(&merged, &self.fill.request);
+        let (lifetime, shared) = match (judge(request, &head, rules), &vary) {
+            (Verdict::Store(lifetime), Ok(_)) => (lifetime, Ok(())),
+            (Verdict::Store(lifetime), Err(_)) => (lifetime, Err(Reason::VaryTooLarge)),
+            (Verdict::Refuse(reason), _) => (entry.lifetime.clone(), Err(reason)),
+        };
+        let fields = stored_fields(&merged, &lifetime.unstored_fields, answer.received.wall_secs());
+        let parts = EntryParts {
+            hash: entry.hash,
+            key: entry.key.clone(),
+            site: Arc::clone(&entry.site),
+            purge: self.fill.purge.load(Ordering::Acquire),
+            status: entry.status,
+            fields,
+            vary: vary.unwrap_or_else(|_| entry.vary.clone()),
+            lifetime,
+            body: Arc::clone(&entry.body),
+            invalidated: self.fill.invalidated.load(Ordering::Acquire),
+        };
+        (Arc::new(Entry::new(parts, &self.fill.shared.budget)), shared)
+    }
+}
+
+/// Whether a 304 confirms this entry (RFC 9111 §4.3.4): by the strongest validator that it has.
+fn is_about(entry: &Entry, answer: &dyn FieldsView) -> bool {
+    if let Some(etag) = answer.first(b"etag") {
+        let stored = entry.fields.get(b"etag").and_then(ETag::parse);
+        return stored.zip(ETag::parse(etag)).is_some_and(|(stored, new)| {
+            // A strong one must be the same octets; a weak one matches what is equivalent.
+            if new.weak {
+                stored.weak_eq(&new)
+            } else {
+                stored.strong_eq(&new)
+            }
+        });
+    }
+    match answer.first(b"last-modified").map(parse_http_date) {
+        Some(new) => new.is_some() && new == entry.fields.get(b"last-modified").and_then(parse_http_date),
+        None => true,
+    }
+}
+
+/// The stored fields, each name that the 304 has replaced by its lines (RFC 9111 §3.2).
+fn merge(stored: &Fields, answer: &dyn FieldsView) -> Fields {
+    // About the body that is stored, and not changed by a message without one.
+    let keeps = |name: &[u8]| {
+        [
+            &b"content-length"[..],
+            b"content-encoding",
+            b"content-range",
+            b"content-type",
+        ]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+    };
+    let mut merged = FieldsBuilder::default();
+    for (name, value) in stored {
+        // Its date was that of the answer before.
+        let replaced = !keeps(name) && answer.has(name) || name.eq_ignore_ascii_case(b"date");
+        if !replaced {
+            merged.push(name, value);
+        }
+    }
+    answer.visit_all(&mut |name, value| {
+        if !keeps(name) {
+            merged.push(name, value);
+        }
+    });
+    merged.finish()
+}

@@ -1,0 +1,377 @@
+//! The leader's side of a fill: what came from the origin goes in.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use crate::conditional::OriginCondition;
+use crate::entry::{Body, Entry, EntryParts, Hit};
+use crate::fields::{Fields, FieldsView};
+use crate::fill::{Answer, AnswerHead, Fill, Phase, State, Storing};
+use crate::freshness::{Lifetime, Verdict};
+use crate::stored::{end_to_end_fields, stored_fields};
+use crate::vary::VaryKey;
+use crate::{Now, Reason};
+
+/// Writes the answer of an origin to everybody who waits for it, and to the cache if it may be stored.
+///
+/// Belongs to a task of its own, which outlives the visitor that caused it. Dropping it before
+/// [`finish`](Self::finish) is an abort: readers are aborted, nothing is stored.
+pub struct FillWriter {
+    pub(crate) fill: Arc<Fill>,
+    /// What is being validated, with its age then.
+    pub(crate) stale: Option<Hit>,
+    pub(crate) ended: bool,
+}
+
+/// How a fill that came to its end went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// The answer is stored, or why not.
+    pub stored: Result<(), Reason>,
+    /// Bytes of the body.
+    pub body_bytes: u64,
+}
+
+impl FillWriter {
+    /// What of the visitor's request selects the answer; a copy that outlives the visitor.
+    pub fn request(&self) -> &Fields {
+        &self.fill.request
+    }
+
+    /// What is being validated.
+    pub fn stale(&self) -> Option<&Hit> {
+        self.stale.as_ref()
+    }
+
+    /// What to ask the origin with, in place of the visitor's own conditions.
+    pub fn condition(&self) -> Option<OriginCondition<'_>> {
+        self.stale.as_ref().and_then(OriginCondition::of)
+    }
+
+    /// To be called when the request is about to be sent to the origin, each time that it is: a purge before
+    /// this moment doesn't hold for the answer, a later one does.
+    pub fn mark_sent(&self) {
+        self.fill
+            .purge
+            .store(self.fill.site.purge_seq(), Ordering::Release);
+    }
+
+    /// Passes on the head of the answer. `fields` are those to send and store, after whatever the site
+    /// prepares; `verdict` is that of [`judge`](crate::judge) on the origin's own.
+    ///
+    /// Says whether the answer is going to be stored. Does nothing after the first call.
+    pub fn head(
+        &mut self,
+        status: u16,
+        fields: &dyn FieldsView,
+        content_length: Option<u64>,
+        verdict: Verdict,
+        now: Now,
+    ) -> Result<(), Reason> {
+        let plan = self.plan(fields, verdict);
+        let stored = plan.as_ref().map(|_| ()).map_err(|reason| *reason);
+        // Fresh for no time: each request must ask for itself (RFC 9111 §4), so nobody shares it.
+        let shared = match &plan {
+            Err(reason) => Err(*reason),
+            Ok((lifetime, _)) if lifetime.always_validate || lifetime.ttl_ms(now) <= 0 => {
+                Err(Reason::NotShared)
+            }
+            Ok(_) => Ok(()),
+        };
+        if shared.is_err() {
+            self.fill.shared.mark(self.fill.hash, now);
+        }
+        let whole = Arc::new(end_to_end_fields(fields, now.wall_secs()));
+        let leader = AnswerHead {
+            status,
+            fields: whole,
+            content_length,
+            stored,
+        };
+        let (joined, storing) = match plan {
+            Err(reason) => (Err(reason), None),
+            Ok((lifetime, vary)) => {
+                let kept = Arc::new(stored_fields(fields, &lifetime.unstored_fields, now.wall_secs()));
+                let head = AnswerHead {
+                    fields: Arc::clone(&kept),
+                    ..leader.clone()
+                };
+                let joined = shared.map(|()| (head, vary.clone()));
+                (
+                    joined,
+                    Some(Storing {
+                        vary,
+                        lifetime,
+                        fields: kept,
+                    }),
+                )
+            }
+        };
+        let passes_on = joined.is_ok();
+        let taken = self.fill.update(|state| {
+            let first = matches!(state.phase, Phase::Waiting);
+            if first {
+                state.phase = Phase::Streaming;
+                state.answer = Some(Answer {
+                    leader,
+                    joined,
+                    storing,
+                });
+            }
+            first
+        });
+        if taken && !passes_on {
+            self.fill.shared.unlist(&self.fill);
+        }
+        stored
+    }
+
+    fn plan(&self, fields: &dyn FieldsView, verdict: Verdict) -> Result<(Lifetime, VaryKey), Reason> {
+        let lifetime = match verdict {
+            Verdict::Store(lifetime) => lifetime,
+            Verdict::Refuse(reason) => return Err(reason),
+        };
+        if self.is_purged() {
+            return Err(Reason::Purged);
+        }
+        let vary = VaryKey::new(fields, &self.fill.request).map_err(|_| Reason::VaryTooLarge)?;
+        Ok((lifetime, vary))
+    }
+
+    /// Waits until there is room for more: while the fastest reader is a window behind, and, once no reader
+    /// is left, not beyond a bound.
+    ///
+    /// `Err` says to give up: nobody wants the rest. The caller bounds the time without readers, see
+    /// [`poll_orphaned`](Self::poll_orphaned).
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Reason>> {
+        let limits = self.fill.shared.limits;
+        let mut state = self.fill.state.lock();
+        let end = state.buffer.end();
+        if state.readers.len() == 0 {
+            let rest = state
+                .answer
+                .as_ref()
+                .and_then(|answer| answer.leader.content_length);
+            let rest = rest.map_or(0, |length| length.saturating_sub(state.orphaned_at));
+            let beyond = rest.max(end - state.orphaned_at) > limits.orphan_bytes;
+            let give_up = !state.is_storing() || beyond;
+            return Poll::Ready(if give_up { Err(Reason::Abandoned) } else { Ok(()) });
+        }
+        if end.saturating_sub(state.fastest) >= limits.window_bytes as u64 {
+            state.writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready when there is no reader. For the clock that bounds a fill without any. The task that polls it
+    /// is the one that polls [`poll_ready`](Self::poll_ready).
+    pub fn poll_orphaned(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.fill.state.lock();
+        if state.readers.len() == 0 {
+            return Poll::Ready(());
+        }
+        state.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    /// How many readers there are.
+    pub fn readers(&self) -> usize {
+        self.fill.state.lock().readers.len()
+    }
+
+    /// Passes on a part of the body. `Err`: the body is longer than the origin said; the fill is aborted.
+    pub fn write(&mut self, chunk: Bytes) -> Result<(), Reason> {
+        let limits = self.fill.shared.limits;
+        let mut stopped = false;
+        let result = self.fill.update(|state| {
+            if !matches!(state.phase, Phase::Streaming) {
+                return Err(if let Phase::Aborted(reason) = state.phase {
+                    reason
+                } else {
+                    Reason::Dropped
+                });
+            }
+            let length = state
+                .answer
+                .as_ref()
+                .and_then(|answer| answer.leader.content_length);
+            if length.is_some_and(|length| state.buffer.end() + chunk.len() as u64 > length) {
+                return Err(Reason::Truncated);
+            }
+            let was_storing = state.is_storing();
+            self.account(state, chunk.len());
+            state.buffer.push(chunk);
+            if state.is_storing() {
+                state.buffer.compact();
+            }
+            stopped = was_storing && !state.is_storing();
+            state.trim(limits.lag_bytes);
+            Ok(())
+        });
+        if stopped {
+            self.fill.shared.unlist(&self.fill);
+        }
+        if let Err(reason) = result {
+            self.end(reason);
+        }
+        result
+    }
+
+    /// Takes memory for a chunk that is stored; stops storing where there is none.
+    fn account(&self, state: &mut State, len: usize) {
+        let Some(storing) = state.answer.as_ref().and_then(|answer| answer.storing.as_ref()) else {
+            return;
+        };
+        if state.buffer.end() + len as u64 > storing.lifetime.max_object_bytes {
+            state.stop_storing(Reason::TooLarge);
+            return;
+        }
+        state.charge_for(state.buffer.retained() + len);
+        if !self.fill.shared.make_room() {
+            state.stop_storing(Reason::NoMemory);
+        }
+    }
+
+    /// The body is whole. Stores it, if it is to be stored and no purge came since the request was sent.
+    pub fn finish(mut self, trailers: Option<Fields>) -> Result<Finished, Reason> {
+        let commit = {
+            let mut state = self.fill.state.lock();
+            let length = state
+                .answer
+                .as_ref()
+                .and_then(|answer| answer.leader.content_length);
+            let whole = length.is_none_or(|length| length == state.buffer.end());
+            match (&state.phase, whole) {
+                (Phase::Streaming, true) => Ok(state.storing_with_body()),
+                (Phase::Aborted(reason), _) => Err(*reason),
+                _ => Err(Reason::Truncated),
+            }
+        };
+        let commit = match commit {
+            Ok(commit) => commit,
+            Err(reason) => {
+                self.end(reason);
+                return Err(reason);
+            }
+        };
+        let stored = commit.and_then(|(storing, status, blocks)| self.commit(storing, status, blocks));
+        let body_bytes = self.fill.update(|state| {
+            state.phase = Phase::Done;
+            state.trailers = trailers.map(Arc::new);
+            // What is stored is charged to the entry now.
+            state.charge_for(if stored.is_ok() {
+                0
+            } else {
+                state.buffer.retained()
+            });
+            state.buffer.end()
+        });
+        self.ended = true;
+        self.fill.shared.unlist(&self.fill);
+        Ok(Finished { stored, body_bytes })
+    }
+
+    fn commit(&self, storing: Storing, status: u16, blocks: Vec<Bytes>) -> Result<(), Reason> {
+        if self.is_purged() {
+            return Err(Reason::Purged);
+        }
+        let (fill, shared) = (&self.fill, &self.fill.shared);
+        let parts = EntryParts {
+            hash: fill.hash,
+            key: fill.key.clone(),
+            site: Arc::clone(&fill.site),
+            purge: fill.purge.load(Ordering::Acquire),
+            status,
+            fields: Arc::unwrap_or_clone(storing.fields),
+            vary: storing.vary,
+            lifetime: storing.lifetime,
+            body: Arc::new(Body::new(blocks, &shared.budget)),
+            invalidated: fill.invalidated.load(Ordering::Acquire),
+        };
+        shared.insert(Arc::new(Entry::new(parts, &shared.budget)))
+    }
+
+    /// The origin failed before its head: what is stored stands in, where the rules allow it
+    /// (`stale-if-error`). False: it isn't allowed; abort, or pass the origin's error on.
+    pub fn serve_stale(&mut self, reason: Reason, now: Now) -> bool {
+        let Some(entry) = self.stale.as_ref().map(|hit| Arc::clone(&hit.entry)) else {
+            return false;
+        };
+        if entry.is_purged(&self.fill.site) || !Hit::new(Arc::clone(&entry), now).may_serve_on_error() {
+            return false;
+        }
+        self.settle(Phase::Stale { entry, reason })
+    }
+
+    /// Ends the fill without a whole answer. Readers are aborted, nothing is stored.
+    pub fn abort(mut self, reason: Reason) {
+        self.end(reason);
+    }
+
+    /// Ends a fill that has no body of its own.
+    pub(crate) fn settle(&mut self, phase: Phase) -> bool {
+        let settled = self.fill.update(|state| {
+            let waiting = matches!(state.phase, Phase::Waiting);
+            if waiting {
+                state.phase = phase;
+            }
+            waiting
+        });
+        if settled {
+            self.ended = true;
+            self.fill.shared.unlist(&self.fill);
+        }
+        settled
+    }
+
+    pub(crate) fn is_purged(&self) -> bool {
+        self.fill.purge.load(Ordering::Acquire) < self.fill.site.purge_seq()
+    }
+
+    fn end(&mut self, reason: Reason) {
+        if self.ended {
+            return;
+        }
+        self.ended = true;
+        // First nobody can join any more, then those who did are told.
+        self.fill.shared.unlist(&self.fill);
+        self.fill.update(|state| {
+            state.phase = Phase::Aborted(reason);
+            state.buffer = crate::buffer::Buffer::default();
+            state.charge_for(0);
+        });
+    }
+}
+
+impl State {
+    /// What is to be stored, with its body; or why nothing is.
+    fn storing_with_body(&mut self) -> Result<(Storing, u16, Vec<Bytes>), Reason> {
+        let Some(answer) = &mut self.answer else {
+            return Err(Reason::Dropped);
+        };
+        let status = answer.leader.status;
+        match answer.storing.take() {
+            Some(storing) => Ok((storing, status, self.buffer.seal())),
+            None => Err(answer.leader.stored.err().unwrap_or(Reason::Dropped)),
+        }
+    }
+}
+
+impl Drop for FillWriter {
+    fn drop(&mut self) {
+        self.end(Reason::Dropped);
+    }
+}
+
+impl fmt::Debug for FillWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FillWriter")
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}

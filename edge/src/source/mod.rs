@@ -1,1 +1,3 @@
 //! Where configuration comes from: Kubernetes and the node's disk.
+
+pub mod kubernetes;

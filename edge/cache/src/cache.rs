@@ -34,7 +34,7 @@ pub struct Cache {
 
 pub(crate) struct Shared {
     shards: Box<[Line<RwLock<Shard>>]>,
-    fills: Box<[Line<Mutex<HashMap<u128, Vec<Arc<Fill>>>>>]>,
+    fills: Box<[Line<Mutex<Fills>>]>,
     marks: Marks,
     sites: Sites,
     hasher: KeyHasher,
@@ -47,6 +47,9 @@ pub(crate) struct Shared {
     /// The tables of fixed size.
     _fixed: Charge,
 }
+
+/// Fills that others can join, by the hash of their key.
+type Fills = HashMap<u128, Vec<Arc<Fill>>>;
 
 /// A part with a pair of cache lines of its own.
 #[repr(align(128))]
@@ -285,14 +288,14 @@ impl fmt::Debug for Cache {
 impl Shared {
     fn place(&self, hash: u128) -> usize {
         // The index's tables use the low half of the hash.
-        usize::try_from((hash >> 96) as usize % self.shards.len()).unwrap_or(0)
+        (hash >> 96) as usize % self.shards.len()
     }
 
     fn shard(&self, hash: u128) -> Option<&RwLock<Shard>> {
         self.shards.get(self.place(hash)).map(|line| &line.0)
     }
 
-    fn fills(&self, hash: u128) -> Option<&Mutex<HashMap<u128, Vec<Arc<Fill>>>>> {
+    fn fills(&self, hash: u128) -> Option<&Mutex<Fills>> {
         self.fills.get(self.place(hash)).map(|line| &line.0)
     }
 

@@ -35,7 +35,7 @@ impl Qualified {
         let mut names = Vec::new();
         if let Some(argument) = argument {
             list_members(argument, |name| {
-                names.push(name.to_ascii_lowercase().into_boxed_slice())
+                names.push(name.to_ascii_lowercase().into_boxed_slice());
             });
         }
         match self {
@@ -208,7 +208,7 @@ impl RequestDirectives {
         if !any {
             fields.visit(b"pragma", &mut |line| {
                 list_members(line, |member| {
-                    found.no_cache |= member.eq_ignore_ascii_case(b"no-cache")
+                    found.no_cache |= member.eq_ignore_ascii_case(b"no-cache");
                 });
             });
         }

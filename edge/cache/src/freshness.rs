@@ -151,7 +151,7 @@ impl Lifetime {
 }
 
 /// Decides whether the answer is stored and for how long.
-pub fn judge(request: &RequestFacts, head: &OriginHead<'_>, rules: &StoreRules) -> Verdict {
+pub fn judge(request: RequestFacts, head: &OriginHead<'_>, rules: &StoreRules) -> Verdict {
     let targeted = ResponseDirectives::of_cdn(head.fields);
     let statement = Statement {
         targeted: targeted.is_some(),
@@ -190,7 +190,7 @@ struct Statement<'a> {
 }
 
 impl Statement<'_> {
-    fn lifetime(&self, request: &RequestFacts, rules: &StoreRules) -> Result<Lifetime, Reason> {
+    fn lifetime(&self, request: RequestFacts, rules: &StoreRules) -> Result<Lifetime, Reason> {
         self.storable(request, rules)?;
         let status_ttl = rules
             .ttl
@@ -220,7 +220,7 @@ impl Statement<'_> {
     }
 
     /// What forbids storing whatever the lifetime.
-    fn storable(&self, request: &RequestFacts, rules: &StoreRules) -> Result<(), Reason> {
+    fn storable(&self, request: RequestFacts, rules: &StoreRules) -> Result<(), Reason> {
         let (status, fields, said) = (self.head.status, self.head.fields, &self.directives);
         if !request.cacheable_method {
             return Err(Reason::Method);
@@ -249,7 +249,7 @@ impl Statement<'_> {
         }
         let mut star = false;
         fields.visit(b"vary", &mut |line| {
-            list_members(line, |name| star |= name == b"*")
+            list_members(line, |name| star |= name == b"*");
         });
         if star { Err(Reason::VaryStar) } else { Ok(()) }
     }
@@ -260,7 +260,7 @@ impl Statement<'_> {
         let mut varies_by_cookie = false;
         self.head.fields.visit(b"vary", &mut |line| {
             list_members(line, |name| {
-                varies_by_cookie |= name.eq_ignore_ascii_case(b"cookie")
+                varies_by_cookie |= name.eq_ignore_ascii_case(b"cookie");
             });
         });
         varies_by_cookie

@@ -125,16 +125,15 @@ mod tests {
 
     use super::*;
 
-    fn key(
-        parts: &(
-            String,
-            String,
-            String,
-            Option<String>,
-            Vec<(String, Option<String>)>,
-        ),
-    ) -> Vec<u8> {
-        let (uid, policy, path, query, keyed) = parts;
+    type Parts = (
+        String,
+        String,
+        String,
+        Option<String>,
+        Vec<(String, Option<String>)>,
+    );
+
+    fn key((uid, policy, path, query, keyed): &Parts) -> Vec<u8> {
         let site = Site::detached(uid.as_bytes());
         let target = KeyTarget {
             scheme: b"https",

@@ -50,7 +50,7 @@ pub(crate) fn end_to_end_fields(answer: &dyn FieldsView, date_secs: u64) -> Fiel
 fn filtered(answer: &dyn FieldsView, date_secs: u64, leaves_out: &dyn Fn(&[u8]) -> bool) -> Fields {
     let mut nominated: Vec<&[u8]> = Vec::new();
     answer.visit(b"connection", &mut |line| {
-        list_members(line, |name| nominated.push(name))
+        list_members(line, |name| nominated.push(name));
     });
     let mut fields = FieldsBuilder::default();
     let mut dated = false;

@@ -33,7 +33,7 @@ impl FillWriter {
     pub fn not_modified(
         mut self,
         answer: &NotModified<'_>,
-        request: &RequestFacts,
+        request: RequestFacts,
         rules: &StoreRules,
     ) -> Result<(), Self> {
         let Some(entry) = self.stale.as_ref().map(|hit| Arc::clone(&hit.entry)) else {
@@ -61,7 +61,7 @@ impl FillWriter {
         &self,
         entry: &Arc<Entry>,
         answer: &NotModified<'_>,
-        request: &RequestFacts,
+        request: RequestFacts,
         rules: &StoreRules,
     ) -> (Arc<Entry>, Result<(), Reason>) {
         let merged = merge(&entry.fields, answer.fields);

@@ -155,7 +155,9 @@ mod tests {
 
     #[test]
     fn requests_match_where_the_named_fields_are_the_same() {
-        let table: &[(&str, &[(&str, &str)], &[(&str, &str)], bool)] = &[
+        type Row = (&'static str, Pairs, Pairs, bool);
+        type Pairs = &'static [(&'static str, &'static str)];
+        let table: &[Row] = &[
             ("A", &[("a", "1")], &[("A", "1")], true),
             ("A", &[("a", "1")], &[("A", "2")], false),
             ("A", &[("a", "1")], &[], false),

@@ -16,8 +16,10 @@
 //! adaptor starts it when a step carries one, drives it by the calls of [`Fill`](crate::Fill), and lets it run
 //! on when the client goes away.
 
+use breakwater_edge_cache::{FillReader, HeadEvent, Hit};
 use bytes::Bytes;
 
+use crate::fill::Fill;
 use crate::plan::{FetchPlan, OriginFailure};
 use crate::reason::Reason;
 use crate::wire::OriginHead;
@@ -25,6 +27,28 @@ use crate::wire::OriginHead;
 /// What an adaptor does next.
 #[derive(Debug)]
 pub enum Step {
+    /// Send `scratch.response`, then the stored body from `hit`, which stays pinned until it is dropped.
+    Serve {
+        /// The stored answer.
+        hit: Hit,
+        /// False for HEAD and 304: the head is all.
+        send_body: bool,
+        /// A fill to start now and drive beside this request: what is stored is being validated.
+        fill: Option<Box<Fill>>,
+    },
+    /// Wait for the head of a fill: poll `reader.poll_head` with the fields of the request's head, report
+    /// [`Event::FillHead`], and keep the reader for [`Step::Read`].
+    Wait {
+        /// This request's side of the fill.
+        reader: FillReader,
+        /// The fill to start now, where this request leads it.
+        fill: Option<Box<Fill>>,
+        /// When to report [`Event::WaitTimedOut`] and drop the reader; `None`: the fill's own timeouts hold.
+        timeout_ms: Option<u64>,
+    },
+    /// Send `scratch.response`, then what `reader.poll_chunk` of the last [`Step::Wait`] gives: its trailers
+    /// are filtered already. `Chunk::Abort` aborts the client's answer, as in [`Step::Stream`].
+    Read,
     /// Send `scratch.response` with this body and be done.
     Reply {
         /// Empty for HEAD, 204, 304.
@@ -51,11 +75,20 @@ pub enum Step {
 
 /// What a step was waiting for.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub enum Event<'e, 'a> {
     /// The final head of the origin's answer, or a 101.
-    OriginHead(&'a OriginHead<'a>),
+    OriginHead(&'e OriginHead<'a>),
     /// No head came.
     OriginFailed(OriginFailure),
+    /// The reader of [`Step::Wait`] has a head, or will have none.
+    FillHead {
+        /// What `poll_head` gave.
+        head: HeadEvent,
+        /// What [`FillReader::is_collapsed`] says.
+        collapsed: bool,
+    },
+    /// Nothing came within the time that the step gave.
+    WaitTimedOut,
 }
 
 /// How the sending of an answer ended.

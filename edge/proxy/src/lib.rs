@@ -13,6 +13,7 @@
 pub mod boundary;
 pub mod compile;
 mod facts;
+mod fill;
 mod phases;
 mod plan;
 mod reason;
@@ -23,7 +24,8 @@ mod wire;
 mod worker;
 
 pub use boundary::{End, Event, Step};
-pub use breakwater_edge_cache::Now;
+pub use breakwater_edge_cache::{Chunk, FillReader, HeadEvent, Hit, Now, Reason as CacheReason};
+pub use fill::{Fill, FillStep, MAX_ORPHANED_MS};
 pub use facts::{ConnFacts, Protocol, TlsFacts};
 pub use phases::trailers;
 pub use plan::{BodyMode, FailureKind, FetchPlan, OriginFailure};

@@ -1,9 +1,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use breakwater_edge_cache::{CacheStatus, Now};
+use breakwater_edge_cache::{CacheStatus, KeyBuilder, Now};
 
 use crate::compile::{Route, Site};
+use crate::fill::Report;
 use crate::reason::Reason;
 use crate::wire::ResponseHead;
 use crate::worker::View;
@@ -19,6 +20,11 @@ pub struct Scratch {
     /// Where the request names one.
     pub(crate) port: Option<u16>,
     pub(crate) state: State,
+    pub(crate) key: KeyBuilder,
+    /// The rewritten path.
+    pub(crate) target: Vec<u8>,
+    /// What of the query is in the key.
+    pub(crate) query: Vec<u8>,
     /// Bytes that live no longer than one phase.
     pub(crate) bytes: Vec<u8>,
 }
@@ -41,6 +47,10 @@ pub(crate) struct State {
     /// Attempts at the origin so far, and how many more there may be.
     pub(crate) attempts: u8,
     pub(crate) retries_left: u8,
+    /// How often a fill was begun or joined.
+    pub(crate) begins: u8,
+    /// What the fill that this request leads tells of itself.
+    pub(crate) report: Option<Arc<Report>>,
     /// The plan asks for an upgrade.
     pub(crate) upgrade: bool,
 }

@@ -1,6 +1,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use breakwater_edge_cache::Cache;
 use breakwater_edge_guard::RateTable;
 
 use crate::boundary::{End, Event, Step};
@@ -17,6 +18,8 @@ use crate::wire::{OriginHead, RequestHead};
 pub struct Shared {
     /// The sites.
     pub directory: Arc<Directory>,
+    /// Stored answers.
+    pub cache: Cache,
     /// Counts of the rate rules: one table for the process, or each worker would multiply the limits.
     pub rates: Arc<RateTable>,
     /// What this edge calls itself in `CDN-Loop` (RFC 8586): a token, the same for all edges that must not
@@ -69,7 +72,7 @@ impl Worker {
         &self,
         conn: &ConnFacts,
         head: &RequestHead<'_>,
-        event: Event<'_>,
+        event: Event<'_, '_>,
         now: Now,
         scratch: &mut Scratch,
     ) -> Step {

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use breakwater_edge_cache::{StatusTtl, StoreRules, TtlPolicy};
 use breakwater_edge_config::{
-    CachePolicy, ContentHash, Mode, Part, PolicyId, RateRule, RegionSettings, SiteConfig,
+    self as config, CachePolicy, ContentHash, Mode, Part, PolicyId, RateRule, RegionSettings, SiteConfig,
 };
 
 use super::{CompileError, Matcher};
@@ -88,9 +89,31 @@ impl SharedCaches<'_> {
         &self,
         site: &SiteConfig,
         route: Option<&CachePolicy>,
-    ) -> Result<EffectiveCache, CompileError> {
+    ) -> EffectiveCache {
         let policy = self.enforced.or(route).or(site.cache.as_ref()).or(self.default);
         EffectiveCache::compile(policy.cloned().unwrap_or_else(CachePolicy::rfc))
+    }
+}
+
+fn ttl(ttl: &config::Ttl) -> TtlPolicy {
+    let config::Ttl {
+        default_ms,
+        force_ms,
+        min_ms,
+        max_ms,
+        statuses,
+        stale_while_revalidate_ms,
+        stale_if_error_ms,
+    } = ttl;
+    let status = |of: &config::StatusTtl| StatusTtl { from: of.from, to: of.to, ttl_ms: of.ttl_ms };
+    TtlPolicy {
+        default_ms: *default_ms,
+        force_ms: *force_ms,
+        min_ms: *min_ms,
+        max_ms: *max_ms,
+        statuses: statuses.iter().map(status).collect(),
+        stale_while_revalidate_ms: *stale_while_revalidate_ms,
+        stale_if_error_ms: *stale_if_error_ms,
     }
 }
 
@@ -103,19 +126,37 @@ pub(crate) struct EffectiveCache(pub(crate) Arc<CacheRules>);
 pub(crate) struct CacheRules {
     pub(crate) policy: CachePolicy,
     pub(crate) bypass: Vec<Matcher>,
-    /// Of what changes the key.
-    pub(crate) fingerprint: Box<[u8]>,
+    pub(crate) store: StoreRules,
 }
 
 impl EffectiveCache {
-    fn compile(policy: CachePolicy) -> Result<Self, CompileError> {
-        let fingerprint = policy
-            .fingerprint()
-            .map_err(|error| CompileError::Fingerprint { policy: policy.id.clone(), error: error.to_string() })?;
-        Ok(Self(Arc::new(CacheRules {
+    fn compile(policy: CachePolicy) -> Self {
+        Self(Arc::new(CacheRules {
             bypass: policy.bypass.iter().map(Matcher::compile).collect(),
-            fingerprint: fingerprint.as_str().as_bytes().into(),
+            store: StoreRules {
+                ttl: ttl(&policy.ttl),
+                max_object_bytes: policy.max_object_bytes,
+                store_set_cookie: false,
+            },
             policy,
-        })))
+        }))
+    }
+
+    /// Names everything that decides what the origin is asked and what is in the key: entries made under
+    /// another fingerprint are never used. Two routes that ask the same of an origin share theirs.
+    pub(super) fn fingerprint(&self, site: &SiteConfig, route: &config::Route) -> Result<Box<[u8]>, CompileError> {
+        let error = |error: &dyn std::fmt::Display| CompileError::Fingerprint {
+            policy: self.0.policy.id.clone(),
+            error: error.to_string(),
+        };
+        let key = self.0.policy.fingerprint().map_err(|e| error(&e))?;
+        let config::RouteAction::Forward { origin } = &route.action else { return Ok(Box::default()) };
+        let host = route.rewrite.as_ref().and_then(|rewrite| rewrite.host.as_deref());
+        let header = site.origins.iter().find(|of| of.name == *origin).map(|of| &of.host_header);
+        let asked = (origin, host, header, &site.request_headers, &route.request_headers);
+        let strict = [u8::from(self.0.policy.strict_headers)];
+        let asked = format!("{asked:?}");
+        let all = ContentHash::of_parts([key.as_str().as_bytes(), asked.as_bytes(), &strict]);
+        Ok(all.as_str().as_bytes().into())
     }
 }

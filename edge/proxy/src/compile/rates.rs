@@ -82,7 +82,7 @@ impl Key {
                 };
                 write_value(value, out);
             }
-            Self::Cookie(name) => write_value(crate::phases::cookies::find(&head.fields, name), out),
+            Self::Cookie(name) => write_value(crate::phases::cookies::values(&head.fields, name).next(), out),
         }
     }
 }

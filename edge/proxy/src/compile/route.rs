@@ -17,6 +17,8 @@ pub(crate) struct Route {
     pub(crate) response_headers: Edits,
     pub(crate) rates: Vec<Rate>,
     pub(crate) cache: EffectiveCache,
+    /// See [`EffectiveCache::fingerprint`].
+    pub(crate) cache_fingerprint: Box<[u8]>,
     pub(crate) opaque_paths: bool,
 }
 
@@ -161,6 +163,7 @@ impl Route {
             request_headers: Edits::compile(&route.request_headers, &place("requestHeaders"))?,
             response_headers: Edits::compile(&route.response_headers, &place("responseHeaders"))?,
             rates: route.rates.iter().map(|rule| Rate::compile(rule, &target)).collect(),
+            cache_fingerprint: cache.fingerprint(site, route)?,
             cache,
             opaque_paths: route.opaque_paths,
             name: name.as_str().into(),

@@ -1,5 +1,6 @@
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use breakwater_edge_cache::Cache;
 use breakwater_edge_config::{HttpsRedirect, PolicyId, SiteConfig, SiteId, TlsVersion};
 
 use super::{Cors, Edit, Edits, Hotlink, Nets, Rate, Route, Shared, security};
@@ -9,6 +10,8 @@ use crate::wire::Name;
 #[derive(Debug)]
 pub struct Site {
     config: Arc<SiteConfig>,
+    /// The site as the cache sees it, got once.
+    in_cache: OnceLock<Arc<breakwater_edge_cache::Site>>,
     pub(crate) routes: Vec<Route>,
     /// The platform's enforced ones, its defaults, the site's own.
     pub(crate) rates: Vec<Rate>,
@@ -130,7 +133,7 @@ impl Site {
         let routes = config
             .routes
             .iter()
-            .map(|route| Route::compile(route, &config, caches.effective(&config, route.cache.as_ref())?))
+            .map(|route| Route::compile(route, &config, caches.effective(&config, route.cache.as_ref())))
             .collect::<Result<_, _>>()?;
         let rates = shared
             .rates(&config)?
@@ -155,6 +158,7 @@ impl Site {
             request_headers: Edits::compile(&config.request_headers, "requestHeaders")?,
             response_headers: Edits::compile(&config.response_headers, "responseHeaders")?,
             debug: config.debug_headers,
+            in_cache: OnceLock::new(),
             config,
         })
     }
@@ -162,6 +166,11 @@ impl Site {
     /// What it was compiled from.
     pub fn config(&self) -> &Arc<SiteConfig> {
         &self.config
+    }
+
+    /// The site as the process's cache sees it.
+    pub(crate) fn cache_site(&self, cache: &Cache) -> &Arc<breakwater_edge_cache::Site> {
+        self.in_cache.get_or_init(|| cache.site(self.config.uid.as_bytes()))
     }
 
     /// Its name.

@@ -5,9 +5,10 @@ use std::hash::{DefaultHasher, Hasher as _};
 use breakwater_edge_config::{Balancing, Endpoints, HashKey, HostHeader, Origin, OriginProtocol};
 
 use super::forwarding::{self, Purpose};
-use super::{Context, decorate, prepare};
+use super::lookup::Target;
+use super::{Context, decorate, key, prepare, route};
 use crate::boundary::Step;
-use crate::compile::{Route, Site};
+use crate::compile::Route;
 use crate::facts::Protocol;
 use crate::plan::{BodyMode, FailureKind, FetchPlan, OriginFailure};
 use crate::reason::Reason;
@@ -18,13 +19,13 @@ use crate::wire::{BodyHint, FieldBuf, Name, OriginHead, RequestHead};
 /// Asks the origin for this visitor alone.
 pub(crate) fn pass(
     cx: &Context<'_, '_>,
-    site: &Site,
-    route: &Route,
-    origin: usize,
+    target: Target<'_>,
+    discard_body: bool,
     scratch: &mut Scratch,
 ) -> Result<Step, Exit> {
-    let mut plan = plan(cx, site, route, origin, Purpose::Pass, scratch)?;
+    let mut plan = plan(cx, target, Purpose::Pass, scratch)?;
     plan.body = match cx.head.body {
+        body if discard_body && body.may_have_bytes() => BodyMode::Discard,
         BodyHint::None => BodyMode::None,
         BodyHint::Length(length) => BodyMode::Stream { length: Some(length) },
         BodyHint::Streamed => BodyMode::Stream { length: None },
@@ -32,7 +33,7 @@ pub(crate) fn pass(
     plan.upgrade = upgrade(cx, plan.protocol);
     scratch.state.upgrade = plan.upgrade.is_some();
     scratch.state.retries_left = match is_idempotent(cx.head.method) {
-        true => site.config().origins.get(origin).map_or(0, |origin| origin.retries.attempts),
+        true => target.origin().map_or(0, |origin| origin.retries.attempts),
         false => 0,
     };
     scratch.state.attempts = 1;
@@ -42,20 +43,19 @@ pub(crate) fn pass(
 /// The request to an origin, without a body.
 pub(crate) fn plan(
     cx: &Context<'_, '_>,
-    site: &Site,
-    route: &Route,
-    origin: usize,
+    target: Target<'_>,
     purpose: Purpose<'_>,
     scratch: &mut Scratch,
 ) -> Result<FetchPlan, Reason> {
     let shared = scratch.state.site(cx.view).ok_or(Reason::OriginUnavailable)?;
-    let config = site.config().origins.get(origin).ok_or(Reason::OriginUnavailable)?;
+    let Target { site, route, origin } = target;
+    let config = target.origin().ok_or(Reason::OriginUnavailable)?;
     if matches!(config.endpoints, Endpoints::Unavailable { .. }) {
         return Err(Reason::OriginUnavailable);
     }
     let mut fields = FieldBuf::default();
     forwarding::write(cx, site, route, config.protocol, purpose, scratch, &mut fields);
-    let target = target(cx.head, route);
+    let target = self::target(cx.head, route);
     Ok(FetchPlan {
         origin,
         protocol: config.protocol,
@@ -74,7 +74,7 @@ pub(crate) fn plan(
 }
 
 /// Path and query after the route's rewrite.
-pub(crate) fn target(head: &RequestHead<'_>, route: &Route) -> Vec<u8> {
+fn target(head: &RequestHead<'_>, route: &Route) -> Vec<u8> {
     match &route.path {
         None => head.target.to_vec(),
         Some(path) => {
@@ -140,6 +140,7 @@ pub(crate) fn answer(
     if !(upgraded || (200..=599).contains(&answer.status)) {
         return Err(Reason::OriginProtocol.into());
     }
+    invalidate(cx, answer.status, scratch);
     prepare::passed(cx.head, answer, &mut scratch.response);
     scratch.state.answered = Some(cx.now);
     if upgraded {
@@ -149,13 +150,25 @@ pub(crate) fn answer(
     Ok(Step::Stream)
 }
 
+/// An unsafe method that succeeded makes what is stored for its target questionable (RFC 9111 §4.4). Stored
+/// answers for other values of keyed fields or cookies than this request's stay as they are.
+fn invalidate(cx: &Context<'_, '_>, status: u16, scratch: &mut Scratch) {
+    let safe = matches!(cx.head.method, b"GET" | b"HEAD" | b"OPTIONS");
+    if safe || !(200..400).contains(&status) {
+        return;
+    }
+    let Some(site) = cx.site(scratch) else { return };
+    // What is stored was asked for by GET, which another route may serve.
+    let get = RequestHead { method: b"GET", ..cx.head.clone() };
+    let Some(found) = route::find(&get, site).and_then(|at| site.routes.get(at)) else { return };
+    if found.cache.0.policy.enabled {
+        key::write(cx, site, found, scratch);
+        cx.shared.cache.invalidate(cx.shared.cache.key(&scratch.key));
+    }
+}
+
 /// No head came: once more, or an error.
-pub(crate) fn failure(
-    cx: &Context<'_, '_>,
-    failure: OriginFailure,
-    scratch: &mut Scratch,
-) -> Result<Step, Exit> {
-    let _ = cx;
+pub(crate) fn failure(failure: OriginFailure, scratch: &mut Scratch) -> Result<Step, Exit> {
     if may_retry(failure) && scratch.state.retries_left > 0 {
         scratch.state.retries_left -= 1;
         scratch.state.attempts += 1;

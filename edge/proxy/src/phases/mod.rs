@@ -7,11 +7,14 @@ pub(crate) mod fetch;
 pub(crate) mod forwarding;
 pub(crate) mod identify;
 pub(crate) mod interim;
+pub(crate) mod key;
+pub(crate) mod lookup;
 pub(crate) mod parse;
 pub(crate) mod prepare;
 pub(crate) mod record;
 pub(crate) mod redirect;
 pub(crate) mod route;
+pub(crate) mod serve;
 pub(crate) mod site;
 pub mod trailers;
 
@@ -65,13 +68,15 @@ fn run(cx: &Context<'_, '_>, scratch: &mut Scratch) -> Result<Step, Exit> {
     scratch.state.route = route::find(cx.head, site);
     admit::run(cx, site, scratch)?;
     let (route, origin) = route::run(cx, site, scratch)?;
-    fetch::pass(cx, site, route, origin, scratch)
+    lookup::run(cx, lookup::Target { site, route, origin }, scratch)
 }
 
-pub(crate) fn resume(cx: &Context<'_, '_>, event: Event<'_>, scratch: &mut Scratch) -> Step {
+pub(crate) fn resume(cx: &Context<'_, '_>, event: Event<'_, '_>, scratch: &mut Scratch) -> Step {
     let step = match event {
         Event::OriginHead(answer) => fetch::answer(cx, answer, scratch),
-        Event::OriginFailed(failure) => fetch::failure(cx, failure, scratch),
+        Event::OriginFailed(failure) => fetch::failure(failure, scratch),
+        Event::FillHead { head, collapsed } => lookup::waited(cx, head, collapsed, scratch),
+        Event::WaitTimedOut => lookup::timed_out(cx, scratch),
     };
     step.unwrap_or_else(|exit| reply::exit(exit, cx, scratch))
 }

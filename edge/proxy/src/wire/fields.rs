@@ -1,3 +1,4 @@
+use breakwater_edge_cache::FieldsView;
 use smallvec::SmallVec;
 
 use super::Name;
@@ -118,6 +119,33 @@ impl<'a> Fields<'a> {
             .iter()
             .filter(move |field| field.name.eq_ignore_ascii_case(name))
             .map(|field| field.value)
+    }
+}
+
+impl FieldsView for Fields<'_> {
+    fn visit_all<'b>(&'b self, each: &mut dyn FnMut(&'b [u8], &'b [u8])) {
+        for field in &self.lines {
+            each(field.name, field.value);
+        }
+    }
+
+    fn visit<'b>(&'b self, name: &[u8], each: &mut dyn FnMut(&'b [u8])) {
+        let wanted = Name::of(name);
+        if wanted != Name::Other && !self.has(wanted) {
+            return;
+        }
+        for field in &self.lines {
+            if field.id == wanted && (wanted != Name::Other || field.name.eq_ignore_ascii_case(name)) {
+                each(field.value);
+            }
+        }
+    }
+
+    fn first(&self, name: &[u8]) -> Option<&[u8]> {
+        match Name::of(name) {
+            Name::Other => self.lines.iter().find(|f| f.name.eq_ignore_ascii_case(name)).map(|f| f.value),
+            id => self.get(id),
+        }
     }
 }
 

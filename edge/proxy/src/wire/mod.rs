@@ -10,3 +10,4 @@ pub use fields::{Field, Fields, TooManyFields, MAX_FIELDS};
 pub use names::Name;
 pub use out::{FieldBuf, ResponseHead};
 pub use request::{BodyHint, OriginHead, RequestHead};
+pub(crate) use request::split_target;

@@ -1,3 +1,5 @@
+use std::io::Write as _;
+
 use super::Name;
 
 #[derive(Clone, Copy, Debug)]
@@ -59,6 +61,16 @@ impl FieldBuf {
             return;
         };
         self.spans.push(Span { id, at, name_len, value_len });
+    }
+
+    /// Adds a line with a known name and a number.
+    pub fn push_number(&mut self, id: Name, value: u64) {
+        let mut digits = [0_u8; 20];
+        let mut room = digits.as_mut_slice();
+        // Every u64 has at most 20 digits.
+        let _ = write!(room, "{value}");
+        let left = room.len();
+        self.push(id, digits.get(..20 - left).unwrap_or_default());
     }
 
     /// Removes all lines of this known name.

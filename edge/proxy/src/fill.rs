@@ -1,0 +1,280 @@
+//! A fill: an origin's answer on its way into the cache, as a task of its own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
+use std::task::{Context, Poll};
+
+use breakwater_edge_cache::{
+    FieldsBuilder, FillWriter, Finished, NotModified, OriginHead as CacheHead, Reason as CacheReason,
+    RequestFacts, Verdict, judge, list_members,
+};
+use bytes::Bytes;
+
+use crate::Now;
+use crate::compile::CacheRules;
+use crate::phases::{fetch, trailers};
+use crate::plan::{FailureKind, FetchPlan, OriginFailure};
+use crate::reason::Reason;
+use crate::wire::{BodyHint, FieldBuf, Fields, Name, OriginHead};
+
+/// How long a fill may go on without anybody who reads it.
+pub const MAX_ORPHANED_MS: u64 = 30_000;
+
+/// What a fill's task does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FillStep {
+    /// Send [`Fill::plan`]: it was changed or is to be tried again. What came of the last answer is dropped.
+    Send,
+    /// Pass the body on: [`Fill::poll_ready`], then [`Fill::write`] for each part, at its end
+    /// [`Fill::finish`].
+    Body,
+    /// The fill has ended; a body that is still to come is dropped.
+    Done,
+}
+
+/// An origin's answer on its way into the cache. Dropping it is an abort: whoever waits begins again.
+///
+/// The adaptor runs it as a task of its own, which outlives the client that caused it: `on_send`, send
+/// [`plan`](Self::plan), then `on_head` or `on_failure`, and as the [`FillStep`] says. A task whose
+/// [`poll_orphaned`](Self::poll_orphaned) has been ready for [`MAX_ORPHANED_MS`] calls
+/// [`abandon`](Self::abandon).
+#[derive(Debug)]
+pub struct Fill {
+    plan: FetchPlan,
+    /// Taken when the fill ends.
+    writer: Option<FillWriter>,
+    rules: Arc<CacheRules>,
+    facts: RequestFacts,
+    retries_left: u8,
+    /// The plan carries the validators of what is stored.
+    conditional: bool,
+    answered: bool,
+    sent: Now,
+    report: Arc<Report>,
+}
+
+/// What the request that leads a fill learns of it beside the cache's own reasons.
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    /// A [`Reason`] plus one; 0: none.
+    failure: AtomicU8,
+    attempts: AtomicU8,
+    /// The origin's status; 0: none came.
+    status: AtomicU16,
+}
+
+impl Report {
+    pub(crate) fn failed(&self, reason: Reason) {
+        self.failure.store(reason as u8 + 1, Ordering::Release);
+    }
+
+    pub(crate) fn failure(&self) -> Option<Reason> {
+        let stored = usize::from(self.failure.load(Ordering::Acquire));
+        Reason::ALL.get(stored.checked_sub(1)?).copied()
+    }
+
+    pub(crate) fn attempts(&self) -> u8 {
+        self.attempts.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn status(&self) -> Option<u16> {
+        Some(self.status.load(Ordering::Acquire)).filter(|status| *status != 0)
+    }
+}
+
+impl Fill {
+    pub(crate) fn new(
+        mut plan: FetchPlan,
+        writer: FillWriter,
+        rules: Arc<CacheRules>,
+        facts: RequestFacts,
+        report: Arc<Report>,
+    ) -> Self {
+        let mut conditional = false;
+        if let Some(condition) = writer.condition() {
+            conditional = true;
+            if let Some(etag) = condition.if_none_match {
+                plan.fields.push(Name::IfNoneMatch, etag);
+            }
+            if let Some(since) = condition.if_modified_since {
+                plan.fields.push(Name::IfModifiedSince, since);
+            }
+        }
+        let origin = plan.site.config().origins.get(plan.origin);
+        let retries_left = origin.map_or(0, |origin| origin.retries.attempts);
+        Self {
+            plan,
+            writer: Some(writer),
+            rules,
+            facts,
+            retries_left,
+            conditional,
+            answered: false,
+            sent: Now::default(),
+            report,
+        }
+    }
+
+    /// What to send.
+    pub fn plan(&self) -> &FetchPlan {
+        &self.plan
+    }
+
+    /// Called when the request is about to be sent, each time: purges before this moment don't hold for the
+    /// answer, later ones do, and its age counts from here.
+    pub fn on_send(&mut self, now: Now) {
+        self.sent = now;
+        self.report.attempts.fetch_add(1, Ordering::AcqRel);
+        if let Some(writer) = &self.writer {
+            writer.mark_sent();
+        }
+    }
+
+    /// The final head of the origin's answer. A 1xx before it is dropped.
+    pub fn on_head(&mut self, answer: &OriginHead<'_>, now: Now) -> FillStep {
+        if !(200..=599).contains(&answer.status) || (answer.status == 304 && !self.conditional) {
+            return self.fail(Reason::OriginProtocol, now);
+        }
+        self.report.status.store(answer.status, Ordering::Release);
+        if answer.status == 304 {
+            return self.validated(answer, now);
+        }
+        // RFC 5861 §4: these statuses are errors that a stale answer may stand in for.
+        let failed = matches!(answer.status, 500 | 502..=504);
+        let Some(writer) = &mut self.writer else { return FillStep::Done };
+        if failed && writer.serve_stale(CacheReason::OriginFailed, now) {
+            return FillStep::Done;
+        }
+        let content_length = match answer.body {
+            BodyHint::None => Some(0),
+            BodyHint::Length(length) => Some(length),
+            BodyHint::Streamed => None,
+        };
+        let head = CacheHead {
+            status: answer.status,
+            fields: &answer.fields,
+            content_length,
+            sent: self.sent,
+            received: now,
+        };
+        let verdict = if varies_by_what_we_write(&answer.fields) {
+            Verdict::Refuse(CacheReason::VaryStar)
+        } else {
+            judge(self.facts, &head, &self.rules.store)
+        };
+        self.answered = true;
+        // Whether it is stored is told to the readers with the head.
+        let _ = writer.head(answer.status, &answer.fields, content_length, verdict, now);
+        FillStep::Body
+    }
+
+    fn validated(&mut self, answer: &OriginHead<'_>, now: Now) -> FillStep {
+        let Some(writer) = self.writer.take() else { return FillStep::Done };
+        let not_modified = NotModified { fields: &answer.fields, sent: self.sent, received: now };
+        match writer.not_modified(&not_modified, self.facts, &self.rules.store) {
+            Ok(()) => FillStep::Done,
+            Err(writer) => {
+                // It confirmed something else, or too late: ask for the whole.
+                self.writer = Some(writer);
+                self.conditional = false;
+                self.plan.fields.remove(Name::IfNoneMatch);
+                self.plan.fields.remove(Name::IfModifiedSince);
+                FillStep::Send
+            }
+        }
+    }
+
+    /// The attempt failed: before a head it may be made again, afterwards the readers are aborted.
+    pub fn on_failure(&mut self, failure: OriginFailure, now: Now) -> FillStep {
+        if !self.answered && fetch::may_retry(failure) && self.retries_left > 0 {
+            self.retries_left -= 1;
+            return FillStep::Send;
+        }
+        let reason = match failure.kind {
+            FailureKind::ClientBody => Reason::OriginReset,
+            kind => fetch::reason(kind),
+        };
+        self.fail(reason, now)
+    }
+
+    fn fail(&mut self, reason: Reason, now: Now) -> FillStep {
+        self.report.failed(reason);
+        if let Some(mut writer) = self.writer.take() {
+            let cause = if self.answered { CacheReason::Truncated } else { CacheReason::OriginFailed };
+            if !writer.serve_stale(cause, now) {
+                writer.abort(cause);
+            }
+        }
+        FillStep::Done
+    }
+
+    /// Gives up before anything was sent: the origin can't be asked at all.
+    pub(crate) fn never_sent(mut writer: FillWriter, reason: Reason, report: &Report, now: Now) {
+        report.failed(reason);
+        if !writer.serve_stale(CacheReason::OriginFailed, now) {
+            writer.abort(CacheReason::OriginFailed);
+        }
+    }
+
+    /// Waits until more of the body may be written. `Err`: nobody wants the rest, drop the fill.
+    pub fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), CacheReason>> {
+        match &mut self.writer {
+            Some(writer) => writer.poll_ready(cx),
+            None => Poll::Ready(Err(CacheReason::Dropped)),
+        }
+    }
+
+    /// Ready when nobody reads.
+    pub fn poll_orphaned(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.writer {
+            Some(writer) => writer.poll_orphaned(cx),
+            None => Poll::Ready(()),
+        }
+    }
+
+    /// Passes on a part of the body. `Err`: the fill has ended, drop it and the connection.
+    pub fn write(&mut self, part: Bytes) -> Result<(), CacheReason> {
+        match &mut self.writer {
+            Some(writer) => writer.write(part),
+            None => Err(CacheReason::Dropped),
+        }
+    }
+
+    /// The body is whole, by its framing. `Err`: it was not as long as the head said.
+    pub fn finish(mut self, origin_trailers: Option<&Fields<'_>>) -> Result<Finished, CacheReason> {
+        let Some(writer) = self.writer.take() else { return Err(CacheReason::Dropped) };
+        let mut filtered = FieldBuf::default();
+        let trailers = match origin_trailers {
+            Some(fields) if !trailers::filter(fields, &mut filtered) => {
+                writer.abort(CacheReason::Truncated);
+                return Err(CacheReason::Truncated);
+            }
+            Some(_) if !filtered.is_empty() => {
+                let mut builder = FieldsBuilder::default();
+                builder.extend(filtered.iter());
+                Some(builder.finish())
+            }
+            _ => None,
+        };
+        writer.finish(trailers)
+    }
+
+    /// Ends a fill that nobody reads.
+    pub fn abandon(mut self) {
+        if let Some(writer) = self.writer.take() {
+            writer.abort(CacheReason::Abandoned);
+        }
+    }
+}
+
+/// True when the origin chose its answer by a field that tells it of one visitor and that this edge writes:
+/// the visitors' own fields, by which variants are found, don't show it.
+fn varies_by_what_we_write(fields: &Fields<'_>) -> bool {
+    let mut found = false;
+    for line in fields.all(Name::Vary) {
+        list_members(line, |name| {
+            found |= matches!(Name::of(name), Name::XForwardedFor | Name::Forwarded);
+        });
+    }
+    found
+}

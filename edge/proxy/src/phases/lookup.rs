@@ -1,0 +1,256 @@
+//! `lookup`: what the cache has for a request, and who asks the origin where it has nothing.
+
+use std::sync::Arc;
+
+use breakwater_edge_cache::{
+    Begin, BeginMode, BeginRequest, CacheStatus, FillReader, FillWriter, Fwd, HeadEvent, Hit, Lookup,
+    Reason as CacheReason, RequestFacts, Served, Stale,
+};
+use breakwater_edge_config::Origin;
+
+use super::forwarding::Purpose;
+use super::{Context, cookies, fetch, key, serve};
+use crate::boundary::Step;
+use crate::compile::{Action, CacheRules, Route, Site};
+use crate::fill::{Fill, Report};
+use crate::reason::Reason;
+use crate::reply::Exit;
+use crate::scratch::Scratch;
+use crate::wire::Name;
+
+/// How long a request waits for the head of a fill that another began.
+const MAX_WAIT_MS: u64 = 10_000;
+/// How often a request begins anew when the fill that it waited for was dropped.
+const MAX_BEGINS: u8 = 3;
+
+/// A request that has come as far as the cache.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'r> {
+    pub(crate) site: &'r Site,
+    pub(crate) route: &'r Route,
+    /// Position in the site's origins.
+    pub(crate) origin: usize,
+}
+
+impl<'r> Target<'r> {
+    fn rules(&self) -> &'r Arc<CacheRules> {
+        &self.route.cache.0
+    }
+
+    pub(crate) fn origin(&self) -> Option<&'r Origin> {
+        self.site.config().origins.get(self.origin)
+    }
+}
+
+pub(crate) fn run(cx: &Context<'_, '_>, target: Target<'_>, scratch: &mut Scratch) -> Result<Step, Exit> {
+    if let Err((fwd, detail)) = may_use(cx, target) {
+        scratch.state.cache = Some(CacheStatus { detail, ..CacheStatus::new(Served::Forwarded(fwd)) });
+        let discard = matches!(cx.head.method, b"GET" | b"HEAD") && detail != Some(CacheReason::Bypass);
+        return fetch::pass(cx, target, discard, scratch);
+    }
+    key::write(cx, target.site, target.route, scratch);
+    let cache = &cx.shared.cache;
+    let key = cache.key(&scratch.key);
+    let site = target.site.cache_site(cache);
+    match cache.lookup(site, key, &cx.head.fields, cx.now) {
+        Lookup::Fresh(hit) => Ok(serve::hit(cx, hit, CacheStatus::new(Served::Hit), None, scratch)),
+        Lookup::Stale(stale) => Ok(self::stale(cx, target, stale, scratch)?),
+        Lookup::Miss(fwd) => miss(cx, target, fwd, None, scratch),
+        Lookup::HitForMiss => miss(cx, target, Fwd::Miss, Some(CacheReason::HitForMiss), scratch),
+        Lookup::OnlyIfCachedMiss => {
+            scratch.state.cache = Some(CacheStatus::new(Served::Forwarded(Fwd::Miss)));
+            Err(Reason::OnlyIfCached.into())
+        }
+    }
+}
+
+/// Whether the cache may look at this request at all; else what to say of it.
+fn may_use(cx: &Context<'_, '_>, target: Target<'_>) -> Result<(), (Fwd, Option<CacheReason>)> {
+    let (head, rules) = (cx.head, target.rules());
+    let bypassed = || rules.bypass.iter().any(|matcher| matcher.matches(head.path(), head));
+    if !rules.policy.enabled || bypassed() {
+        return Err((Fwd::Bypass, Some(CacheReason::Bypass)));
+    }
+    if !matches!(head.method, b"GET" | b"HEAD") {
+        return Err((Fwd::Method, None));
+    }
+    // A handshake is no request for a representation.
+    if head.fields.has(Name::Upgrade) {
+        return Err((Fwd::Bypass, Some(CacheReason::Bypass)));
+    }
+    if !target.route.opaque_paths && key::is_ambiguous(head.path()) {
+        return Err((Fwd::Bypass, Some(CacheReason::AmbiguousPath)));
+    }
+    // Preconditions on the state of the origin are the origin's to evaluate (RFC 9111 §4.3.2).
+    if head.fields.has(Name::IfMatch) || head.fields.has(Name::IfUnmodifiedSince) {
+        return Err((Fwd::Request, None));
+    }
+    Ok(())
+}
+
+fn stale(
+    cx: &Context<'_, '_>,
+    target: Target<'_>,
+    stale: Stale,
+    scratch: &mut Scratch,
+) -> Result<Step, Exit> {
+    let (fwd, reason) = (stale.fwd(), stale.reason);
+    if !stale.serve_now {
+        let status = CacheStatus { detail: Some(reason), ..CacheStatus::new(Served::Forwarded(fwd)) };
+        scratch.state.cache = Some(status);
+        return if passes_alone(cx) {
+            fetch::pass(cx, target, true, scratch)
+        } else {
+            Ok(begin(cx, target, Some(&stale.hit), BeginMode::Shared, scratch))
+        };
+    }
+    // One validates in the background, everybody is served at once.
+    let fill = match start(cx, target, Some(&stale.hit), BeginMode::Shared, scratch) {
+        Started::Lead { fill, .. } => fill,
+        Started::Join(_) => None,
+        Started::Found(hit) => return Ok(serve::hit(cx, hit, CacheStatus::new(Served::Hit), None, scratch)),
+    };
+    let status = CacheStatus { detail: Some(reason), ..CacheStatus::new(Served::Hit) };
+    Ok(serve::hit(cx, stale.hit, status, fill, scratch))
+}
+
+fn miss(
+    cx: &Context<'_, '_>,
+    target: Target<'_>,
+    fwd: Fwd,
+    detail: Option<CacheReason>,
+    scratch: &mut Scratch,
+) -> Result<Step, Exit> {
+    scratch.state.cache = Some(CacheStatus { detail, ..CacheStatus::new(Served::Forwarded(fwd)) });
+    if passes_alone(cx) {
+        return fetch::pass(cx, target, true, scratch);
+    }
+    let alone = cx.head.fields.has(Name::Authorization);
+    let mode = if alone { BeginMode::Alone } else { BeginMode::Shared };
+    Ok(begin(cx, target, None, mode, scratch))
+}
+
+/// What brings no whole representation isn't fetched for the cache.
+fn passes_alone(cx: &Context<'_, '_>) -> bool {
+    cx.head.method == b"HEAD" || cx.head.fields.has(Name::Range)
+}
+
+/// Waits for a fill, its own or another's.
+fn begin(
+    cx: &Context<'_, '_>,
+    target: Target<'_>,
+    stale: Option<&Hit>,
+    mode: BeginMode,
+    scratch: &mut Scratch,
+) -> Step {
+    scratch.state.begins += 1;
+    match start(cx, target, stale, mode, scratch) {
+        Started::Lead { reader, fill } => Step::Wait { reader, fill, timeout_ms: None },
+        Started::Join(reader) => Step::Wait { reader, fill: None, timeout_ms: Some(MAX_WAIT_MS) },
+        Started::Found(hit) => serve::hit(cx, hit, CacheStatus::new(Served::Hit), None, scratch),
+    }
+}
+
+enum Started {
+    Lead { reader: FillReader, fill: Option<Box<Fill>> },
+    Join(FillReader),
+    Found(Hit),
+}
+
+fn start(
+    cx: &Context<'_, '_>,
+    target: Target<'_>,
+    stale: Option<&Hit>,
+    mode: BeginMode,
+    scratch: &mut Scratch,
+) -> Started {
+    let cache = &cx.shared.cache;
+    let begun = cache.begin(&BeginRequest {
+        site: target.site.cache_site(cache),
+        key: cache.key(&scratch.key),
+        fields: &cx.head.fields,
+        stale,
+        mode,
+        now: cx.now,
+    });
+    match begun {
+        Begin::Lead(writer, reader) => Started::Lead { fill: lead(cx, target, writer, scratch), reader },
+        Begin::Join(reader) => Started::Join(reader),
+        Begin::Found(hit) => Started::Found(hit),
+    }
+}
+
+/// The fill that this request leads; none where the origin can't be asked, which its reader learns.
+fn lead(
+    cx: &Context<'_, '_>,
+    target: Target<'_>,
+    writer: FillWriter,
+    scratch: &mut Scratch,
+) -> Option<Box<Fill>> {
+    let rules = target.rules();
+    let report = Arc::new(Report::default());
+    scratch.state.report = Some(Arc::clone(&report));
+    match fetch::plan(cx, target, Purpose::Store(rules), scratch) {
+        Ok(mut plan) => {
+            plan.method = b"GET".to_vec();
+            let keyed = cookies::all_keyed(&cx.head.fields, &rules.policy.key);
+            let facts = RequestFacts::of(&cx.head.fields, true, keyed);
+            Some(Box::new(Fill::new(plan, writer, Arc::clone(rules), facts, report)))
+        }
+        Err(reason) => {
+            Fill::never_sent(writer, reason, &report, cx.now);
+            None
+        }
+    }
+}
+
+/// What came of waiting for a fill.
+pub(crate) fn waited(
+    cx: &Context<'_, '_>,
+    event: HeadEvent,
+    collapsed: bool,
+    scratch: &mut Scratch,
+) -> Result<Step, Exit> {
+    let status = scratch.state.cache.unwrap_or(CacheStatus::new(Served::Forwarded(Fwd::Miss)));
+    match event {
+        HeadEvent::Head(answer) => Ok(serve::filled(cx, &answer, status, collapsed, scratch)),
+        HeadEvent::Validated(hit) => {
+            let status = CacheStatus { fwd_status: Some(304), collapsed, detail: None, ..status };
+            Ok(serve::hit(cx, hit, status, None, scratch))
+        }
+        HeadEvent::Stale(hit, reason) => {
+            let status = CacheStatus { detail: Some(reason), collapsed, ..status };
+            Ok(serve::hit(cx, hit, status, None, scratch))
+        }
+        HeadEvent::Leave(reason) => again(cx, BeginMode::Alone, Some(reason), scratch),
+        HeadEvent::Abort(CacheReason::Dropped) if scratch.state.begins < MAX_BEGINS => {
+            again(cx, BeginMode::Shared, None, scratch)
+        }
+        HeadEvent::Abort(reason) => {
+            let told = scratch.state.report.as_ref().and_then(|report| report.failure());
+            scratch.state.cache = Some(CacheStatus { detail: Some(reason), ..status });
+            Err(told.unwrap_or(Reason::FillAborted).into())
+        }
+    }
+}
+
+/// The wait for another's fill took too long: ask alone.
+pub(crate) fn timed_out(cx: &Context<'_, '_>, scratch: &mut Scratch) -> Result<Step, Exit> {
+    again(cx, BeginMode::Alone, None, scratch)
+}
+
+fn again(
+    cx: &Context<'_, '_>,
+    mode: BeginMode,
+    detail: Option<CacheReason>,
+    scratch: &mut Scratch,
+) -> Result<Step, Exit> {
+    if let Some(status) = &mut scratch.state.cache {
+        status.collapsed = false;
+        status.detail = detail.or(status.detail);
+    }
+    let site = cx.site(scratch).ok_or(Reason::FillAborted)?;
+    let route = scratch.state.route(site).ok_or(Reason::FillAborted)?;
+    let Action::Forward(origin) = route.action else { return Err(Reason::FillAborted.into()) };
+    Ok(begin(cx, Target { site, route, origin }, None, mode, scratch))
+}

@@ -1,0 +1,17 @@
+//! The phases, driven by a second adaptor that has no sockets, no runtime and no clock but the test's.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests are outside of what clippy takes for a test"
+)]
+
+mod memory;
+
+mod admit;
+mod decorate;
+mod forwarding;
+mod origins;
+mod parse;
+mod routing;
+mod sites;

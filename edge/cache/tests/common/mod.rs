@@ -1,6 +1,11 @@
 //! What the tests of the cache share: a cache, a clock, keys, wakers that count, and an origin by hand.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "each test file uses a part; helpers fail loudly")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "each test file uses a part; helpers fail loudly"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,7 +13,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use breakwater_edge_cache::{
     Begin, BeginMode, BeginRequest, Cache, CacheConfig, Chunk, FillReader, FillWriter, Finished, HeadEvent,
-    Hit, KeyBuilder, KeyTarget, Lookup, MethodClass, Now, OriginHead, Reason, RequestFacts, Site, StoreRules, judge,
+    Hit, KeyBuilder, KeyTarget, Lookup, MethodClass, Now, OriginHead, Reason, RequestFacts, Site, StoreRules,
+    judge,
 };
 
 pub(crate) type Pairs<'a> = &'a [(&'a str, &'a str)];
@@ -19,7 +25,10 @@ pub(crate) fn at(secs: u64) -> Now {
 }
 
 pub(crate) fn at_ms(ms: u64) -> Now {
-    Now { mono_ns: (1_000_000 + ms) * 1_000_000, wall_ms: 1_780_000_000_000 + ms }
+    Now {
+        mono_ns: (1_000_000 + ms) * 1_000_000,
+        wall_ms: 1_780_000_000_000 + ms,
+    }
 }
 
 #[derive(Default)]
@@ -45,13 +54,20 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new(max_bytes: usize) -> Self {
-        Self::with(CacheConfig { shards: 4, ..CacheConfig::new(max_bytes, [7; 16]) })
+        Self::with(&CacheConfig {
+            shards: 4,
+            ..CacheConfig::new(max_bytes, [7; 16])
+        })
     }
 
-    pub(crate) fn with(config: CacheConfig) -> Self {
-        let cache = Cache::new(&config).unwrap();
+    pub(crate) fn with(config: &CacheConfig) -> Self {
+        let cache = Cache::new(config).unwrap();
         let site = cache.site(b"site-a");
-        Self { cache, site, rules: StoreRules::default() }
+        Self {
+            cache,
+            site,
+            rules: StoreRules::default(),
+        }
     }
 
     pub(crate) fn key(&self, path: &str) -> KeyBuilder {
@@ -70,14 +86,28 @@ impl World {
 
     pub(crate) fn lookup(&self, path: &str, fields: Pairs<'_>, now: Now) -> Lookup {
         let key = self.key(path);
-        self.cache.lookup(&self.site, self.cache.key(&key), &fields.to_vec(), now)
+        self.cache
+            .lookup(&self.site, self.cache.key(&key), &fields.to_vec(), now)
     }
 
-    pub(crate) fn begin(&self, path: &str, fields: Pairs<'_>, stale: Option<&Hit>, mode: BeginMode, now: Now) -> Begin {
+    pub(crate) fn begin(
+        &self,
+        path: &str,
+        fields: Pairs<'_>,
+        stale: Option<&Hit>,
+        mode: BeginMode,
+        now: Now,
+    ) -> Begin {
         let key = self.key(path);
         let fields = fields.to_vec();
-        let request =
-            BeginRequest { site: &self.site, key: self.cache.key(&key), fields: &fields, stale, mode, now };
+        let request = BeginRequest {
+            site: &self.site,
+            key: self.cache.key(&key),
+            fields: &fields,
+            stale,
+            mode,
+            now,
+        };
         self.cache.begin(&request)
     }
 
@@ -96,16 +126,36 @@ impl World {
     }
 
     /// Answers with a head, as an origin that was asked and answers at `now`.
-    pub(crate) fn head(&self, writer: &mut FillWriter, status: u16, answer: Pairs<'_>, length: Option<u64>, now: Now) -> Result<(), Reason> {
+    pub(crate) fn head(
+        &self,
+        writer: &mut FillWriter,
+        status: u16,
+        answer: Pairs<'_>,
+        length: Option<u64>,
+        now: Now,
+    ) -> Result<(), Reason> {
         let fields = answer.to_vec();
-        let head = OriginHead { status, fields: &fields, content_length: length, sent: now, received: now };
+        let head = OriginHead {
+            status,
+            fields: &fields,
+            content_length: length,
+            sent: now,
+            received: now,
+        };
         let facts = RequestFacts::of(writer.request(), true, false);
         let verdict = judge(facts, &head, &self.rules);
         writer.head(status, &fields, length, verdict, now)
     }
 
     /// Fetches and stores a whole answer.
-    pub(crate) fn store(&self, path: &str, request: Pairs<'_>, answer: Pairs<'_>, body: &[u8], now: Now) -> Result<Finished, Reason> {
+    pub(crate) fn store(
+        &self,
+        path: &str,
+        request: Pairs<'_>,
+        answer: Pairs<'_>,
+        body: &[u8],
+        now: Now,
+    ) -> Result<Finished, Reason> {
         let Begin::Lead(mut writer, _reader) = self.begin(path, request, None, BeginMode::Alone, now) else {
             panic!("a lone request leads")
         };

@@ -60,8 +60,8 @@ struct Line<T>(T);
 pub enum BeginMode {
     /// Join a fetch under way, or make one that others can join.
     Shared,
-    /// Neither: for requests with `Authorization`, `Range` or an unsafe method, after
-    /// [`HeadEvent::Leave`](crate::HeadEvent), and for a hit-for-miss. The answer may still be stored.
+    /// Neither: after [`HeadEvent::Leave`](crate::HeadEvent), and for a hit-for-miss. The answer may still be
+    /// stored. Requests with `Authorization`, `Range` or `no-store` are alone whatever is asked for.
     Alone,
 }
 
@@ -192,7 +192,9 @@ impl Cache {
     /// Begins, or joins, a fetch from the origin.
     pub fn begin(&self, request: &BeginRequest<'_>) -> Begin {
         let shared = &self.shared;
-        let alone = request.mode == BeginMode::Alone || shared.is_marked(request.key.hash, request.now);
+        let alone = request.mode == BeginMode::Alone
+            || is_personal(request.fields)
+            || shared.is_marked(request.key.hash, request.now);
         if alone {
             return shared.lead(request, false);
         }
@@ -283,6 +285,11 @@ impl fmt::Debug for Cache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache").field("stats", &self.stats()).finish()
     }
+}
+
+/// Requests that others can't wait for, nor they for others': a part, somebody's own, or not to be stored.
+fn is_personal(request: &dyn FieldsView) -> bool {
+    request.has(b"authorization") || request.has(b"range") || RequestDirectives::of(request).no_store
 }
 
 impl Shared {

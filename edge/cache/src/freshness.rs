@@ -76,6 +76,14 @@ pub struct RequestFacts {
 }
 
 impl RequestFacts {
+    /// A request that has nothing to do with one visitor.
+    pub(crate) const ANYBODY: Self = Self {
+        cacheable_method: true,
+        authorization: false,
+        unkeyed_cookie: false,
+        no_store: false,
+    };
+
     /// Reads a request's fields. `cookies_keyed`: every cookie that it may carry is in the key.
     pub fn of(fields: &dyn FieldsView, cacheable_method: bool, cookies_keyed: bool) -> Self {
         Self {
@@ -234,8 +242,11 @@ impl Statement<'_> {
         if said.must_understand && !is_understood(status) {
             return Err(Reason::Status);
         }
-        if request.no_store || (said.no_store && !said.must_understand) {
+        if said.no_store && !said.must_understand {
             return Err(Reason::NoStore);
+        }
+        if request.no_store {
+            return Err(Reason::RequestNoStore);
         }
         if said.private == Qualified::Whole {
             return Err(Reason::Private);

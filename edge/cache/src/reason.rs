@@ -5,8 +5,10 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     // Not stored because of what the origin said.
-    /// `no-store`, of the answer or the request.
+    /// `no-store` of the answer.
     NoStore,
+    /// `no-store` of the request.
+    RequestNoStore,
     /// `private` without field names.
     Private,
     /// `Vary: *`.
@@ -73,6 +75,7 @@ impl Reason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NoStore => "no-store",
+            Self::RequestNoStore => "request-no-store",
             Self::Private => "private",
             Self::VaryStar => "vary-star",
             Self::VaryTooLarge => "vary-too-large",

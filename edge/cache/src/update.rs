@@ -42,11 +42,21 @@ impl FillWriter {
         if self.is_purged() || entry.is_purged(&self.fill.site) || !is_about(&entry, answer.fields) {
             return Err(self);
         }
-        let (updated, shared) = self.updated(&entry, answer, request, rules);
+        let merged = merge(&entry.fields, answer.fields);
+        let head = OriginHead {
+            status: entry.status,
+            fields: &merged,
+            content_length: Some(entry.body_len()),
+            sent: answer.sent,
+            received: answer.received,
+        };
+        let (updated, shared) = self.updated(&entry, &head, request, rules);
         let shared = match shared {
             Ok(()) => self.fill.shared.insert(Arc::clone(&updated)),
             Err(reason) => {
-                self.fill.shared.remove(&entry);
+                if takes_out(&head, rules) {
+                    self.fill.shared.remove(&entry);
+                }
                 Err(reason)
             }
         };
@@ -60,25 +70,17 @@ impl FillWriter {
     fn updated(
         &self,
         entry: &Arc<Entry>,
-        answer: &NotModified<'_>,
+        head: &OriginHead<'_>,
         request: RequestFacts,
         rules: &StoreRules,
     ) -> (Arc<Entry>, Result<(), Reason>) {
-        let merged = merge(&entry.fields, answer.fields);
-        let head = OriginHead {
-            status: entry.status,
-            fields: &merged,
-            content_length: Some(entry.body_len()),
-            sent: answer.sent,
-            received: answer.received,
-        };
-        let vary = VaryKey::new(&merged, &self.fill.request);
-        let (lifetime, shared) = match (judge(request, &head, rules), &vary) {
+        let vary = VaryKey::new(head.fields, &self.fill.request);
+        let (lifetime, shared) = match (judge(request, head, rules), &vary) {
             (Verdict::Store(lifetime), Ok(_)) => (lifetime, Ok(())),
             (Verdict::Store(lifetime), Err(_)) => (lifetime, Err(Reason::VaryTooLarge)),
             (Verdict::Refuse(reason), _) => (entry.lifetime.clone(), Err(reason)),
         };
-        let fields = stored_fields(&merged, &lifetime.unstored_fields, answer.received.wall_secs());
+        let fields = stored_fields(head.fields, &lifetime.unstored_fields, head.received.wall_secs());
         let parts = EntryParts {
             hash: entry.hash,
             key: entry.key.clone(),
@@ -92,6 +94,16 @@ impl FillWriter {
             invalidated: self.fill.invalidated.load(Ordering::Acquire),
         };
         (Arc::new(Entry::new(parts, &self.fill.shared.budget)), shared)
+    }
+}
+
+/// Whether what is stored must go, because the origin says now that it must not be stored. What only the
+/// visitor who asked brought about (a cookie, `no-store`, a `Set-Cookie` in return) leaves it as it was:
+/// no visitor empties the cache.
+fn takes_out(head: &OriginHead<'_>, rules: &StoreRules) -> bool {
+    match judge(RequestFacts::ANYBODY, head, rules) {
+        Verdict::Store(_) | Verdict::Refuse(Reason::SetCookie) => false,
+        Verdict::Refuse(_) => true,
     }
 }
 

@@ -82,7 +82,8 @@ impl FillWriter {
             }
             Ok(_) => Ok(()),
         };
-        if shared.is_err() {
+        // What a lone request was answered says nothing about the others.
+        if shared.is_err() && self.fill.listed {
             self.fill.shared.mark(self.fill.hash, now);
         }
         let whole = Arc::new(end_to_end_fields(fields, now.wall_secs()));

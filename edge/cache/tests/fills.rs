@@ -392,7 +392,20 @@ fn requests_that_must_be_alone_neither_join_nor_are_joined() {
     let Begin::Lead(_alone, _r2) = world.begin("/", &[], None, BeginMode::Alone, at(0)) else {
         panic!("lead")
     };
+    for field in [
+        ("authorization", "Basic eA=="),
+        ("range", "bytes=0-1"),
+        ("cache-control", "no-store"),
+    ] {
+        let Begin::Lead(mut writer, _reader) = world.begin("/", &[field], None, BeginMode::Shared, at(0))
+        else {
+            panic!("{field:?} leads alone")
+        };
+        let _ = world.head(&mut writer, 200, &[("cache-control", "private")], None, at(0));
+    }
     assert_eq!(world.cache.stats().fills, 1);
+    // Nor does what they are answered keep the others from waiting.
+    let _join = world.join("/", &[], at(0));
 }
 
 #[test]
@@ -417,7 +430,7 @@ fn an_answer_larger_than_the_memory_left_is_passed_on_without_being_stored() {
 fn what_is_gone_but_still_being_sent_counts_until_it_was_sent() {
     let world = World::new(MIB);
     world
-        .store("/", &[], FRESH, &[1; 100_000], at(0))
+        .store("/", &[], FRESH, &vec![1; 100_000], at(0))
         .unwrap()
         .stored
         .unwrap();
@@ -426,7 +439,7 @@ fn what_is_gone_but_still_being_sent_counts_until_it_was_sent() {
     let stats = world.cache.stats();
     assert_eq!((stats.entries, stats.entry_bytes), (0, 0));
     assert!(stats.used_bytes > 100_000);
-    assert_eq!(whole_body(&hit), [1; 100_000]);
+    assert_eq!(whole_body(&hit), vec![1; 100_000]);
     drop(hit);
     assert!(world.cache.stats().used_bytes < 100_000);
 }

@@ -166,7 +166,7 @@ fn what_must_not_be_stored_is_not() {
             no_store,
             200,
             &[("cache-control", "max-age=60")],
-            Some(Reason::NoStore),
+            Some(Reason::RequestNoStore),
         ),
         (
             head,

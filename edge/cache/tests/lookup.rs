@@ -394,6 +394,34 @@ fn a_304_that_forbids_storing_takes_the_entry_out() {
 }
 
 #[test]
+fn no_visitor_takes_an_entry_out_by_how_it_asks() {
+    let requests: [(Pairs<'_>, Pairs<'_>); 4] = [
+        (&[("cookie", "a=b")], &[]),
+        (&[("cache-control", "no-store")], &[]),
+        (&[("authorization", "Basic eA==")], &[]),
+        (&[], &[("set-cookie", "session=me")]),
+    ];
+    for (request, answer) in requests {
+        let world = World::new(MIB);
+        let stored = [("cache-control", "max-age=60"), ("etag", "\"a\"")];
+        world
+            .store("/", &[], &stored, b"body", at(0))
+            .unwrap()
+            .stored
+            .unwrap();
+        let (writer, mut leader, _) = validate(&world, request, 100);
+        confirm(&world, writer, answer, 100).unwrap();
+        let HeadEvent::Validated(hit) = head_now(&mut leader, request, at(100)) else {
+            panic!("validated")
+        };
+        assert_eq!(whole_body(&hit), b"body");
+        let found = stale(world.lookup("/", &[], at(100)));
+        assert_eq!(found.reason, Reason::Expired, "as it was: {request:?}");
+        assert_eq!(found.hit.fields().get(b"set-cookie"), None);
+    }
+}
+
+#[test]
 fn what_is_stored_stands_in_for_an_error_only_within_its_window() {
     for (control, secs, stands_in) in [
         ("max-age=60, stale-if-error=30", 90, true),

@@ -4,9 +4,9 @@
 use std::io::Write as _;
 use std::net::IpAddr;
 
-use breakwater_edge_config::OriginProtocol;
+use breakwater_edge_config::{CacheKey, OriginProtocol};
 
-use super::{Context, parse};
+use super::{Context, cookies, parse};
 use crate::compile::{CacheRules, Route, Site};
 use crate::facts::Protocol;
 use crate::scratch::Scratch;
@@ -101,8 +101,7 @@ fn passes(purpose: Purpose<'_>, field: &Field<'_>) -> bool {
         return false;
     }
     let key = &rules.policy.key;
-    let keyed = key.headers.iter().any(|name| field.name.eq_ignore_ascii_case(name.as_bytes()))
-        || (field.id == Name::Cookie && !key.cookies.is_empty());
+    let keyed = key.headers.iter().any(|name| field.name.eq_ignore_ascii_case(name.as_bytes()));
     keyed || !(rules.policy.strict_headers || steers(field))
 }
 
@@ -122,6 +121,12 @@ pub(crate) fn write(
             out.push_field(field.id, field.name, field.value);
         }
     }
+    if let Purpose::Store(rules) = purpose
+        && rules.policy.strict_headers
+        && !out.has(Name::Cookie)
+    {
+        keyed_cookies(fields, &rules.policy.key, &mut scratch.bytes, out);
+    }
     let wants_trailers = fields
         .all(Name::Te)
         .flat_map(|te| te.split(|b| *b == b','))
@@ -139,6 +144,22 @@ pub(crate) fn write(
     told_of_visitor(cx, purpose, scratch, out);
     site.request_headers.apply(out);
     route.request_headers.apply(out);
+}
+
+/// With strict headers, of the cookies those that are in the key.
+fn keyed_cookies(fields: &Fields<'_>, key: &CacheKey, line: &mut Vec<u8>, out: &mut FieldBuf) {
+    line.clear();
+    for (name, value) in cookies::pairs(fields).filter(|(name, _)| cookies::is_keyed(name, key)) {
+        if !line.is_empty() {
+            line.extend_from_slice(b"; ");
+        }
+        line.extend_from_slice(name);
+        line.push(b'=');
+        line.extend_from_slice(value);
+    }
+    if !line.is_empty() {
+        out.push(Name::Cookie, line);
+    }
 }
 
 /// Who asked for what: `X-Forwarded-*`, and `Forwarded` where one came in.

@@ -9,9 +9,12 @@
 mod memory;
 
 mod admit;
+mod collapsing;
 mod decorate;
 mod forwarding;
+mod isolation;
 mod origins;
 mod parse;
 mod routing;
 mod sites;
+mod storing;

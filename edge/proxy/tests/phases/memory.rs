@@ -2,8 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use breakwater_edge_cache::{Cache, CacheConfig, Finished};
 use breakwater_edge_config::{
     Balancing, Endpoint, Endpoints, HeaderEdits, HostHeader, HostPattern, Origin, OriginProtocol,
     OriginTimeouts, RequestMatch, Retries, Route, RouteAction, SiteConfig, SiteId, TlsVersion,
@@ -11,8 +13,8 @@ use breakwater_edge_config::{
 use breakwater_edge_guard::{RateTable, Seed};
 use breakwater_edge_proxy::compile::{Directory, Shared as Policies, Site};
 use breakwater_edge_proxy::{
-    BodyHint, ConnFacts, End, Event, FetchPlan, Fields, Now, OriginFailure, OriginHead, Protocol, Reason,
-    RequestHead, Scratch, Shared, Step, TlsFacts, Worker,
+    BodyHint, Chunk, ConnFacts, End, Event, FailureKind, FetchPlan, Fields, Fill, FillReader, FillStep, Now,
+    OriginFailure, OriginHead, Protocol, Reason, RequestHead, Scratch, Shared, Step, TlsFacts, Worker,
 };
 
 /// Owned `(name, value)` lines.
@@ -82,6 +84,7 @@ pub(crate) struct Got {
     pub(crate) fields: Lines,
     pub(crate) body: String,
     pub(crate) length: Option<u64>,
+    pub(crate) trailers: Lines,
     pub(crate) ended: Option<Ended>,
 }
 
@@ -107,7 +110,15 @@ impl Got {
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) plan: FetchPlan,
-    client: usize,
+    by: By,
+}
+
+#[derive(Debug)]
+enum By {
+    Client(usize),
+    Fill(Box<Fill>),
+    /// Answered, failed, or sent again.
+    Nobody,
 }
 
 impl Asked {
@@ -121,6 +132,11 @@ impl Asked {
     pub(crate) fn line(&self) -> String {
         let plan = &self.plan;
         format!("{} {} {}", text(&plan.method), text(&plan.authority), text(&plan.target))
+    }
+
+    /// The answer is for the cache, too.
+    pub(crate) fn is_fill(&self) -> bool {
+        matches!(self.by, By::Fill(_))
     }
 }
 
@@ -147,6 +163,9 @@ struct Exchange {
     request: Request,
     scratch: Scratch,
     got: Got,
+    reader: Option<FillReader>,
+    /// The head of what `reader` reads was sent.
+    reading: bool,
 }
 
 /// A whole edge: sites, one worker, a clock, clients and origins.
@@ -221,7 +240,8 @@ impl World {
     pub(crate) fn new(site: SiteConfig) -> Self {
         let directory = Arc::new(Directory::default());
         let rates = Arc::new(RateTable::new(1 << 16, Seed([7; 16])).unwrap());
-        let shared = Shared { directory: Arc::clone(&directory), rates, loop_id: "breakwater".into() };
+        let cache = Cache::new(&CacheConfig::new(8 << 20, [3; 16])).unwrap();
+        let shared = Shared { directory: Arc::clone(&directory), cache, rates, loop_id: "breakwater".into() };
         let world = Self {
             directory,
             worker: Worker::new(Arc::new(shared)),
@@ -263,13 +283,16 @@ impl World {
             request,
             scratch: Scratch::default(),
             got: Got::default(),
+            reader: None,
+            reading: false,
         };
         let head = exchange.request.head();
         let step = self.worker.on_head(&exchange.conn, &head, self.now, &mut exchange.scratch);
         drop(head);
         self.exchanges.push(exchange);
         let client = self.exchanges.len() - 1;
-        self.take(client, step, None);
+        self.take(client, step);
+        self.pump();
         client
     }
 
@@ -278,29 +301,151 @@ impl World {
         &self.exchanges[client].got
     }
 
-    /// The origin answers the request that it was asked as the `asked`th.
+    /// The client goes away.
+    pub(crate) fn leave(&mut self, client: usize) {
+        self.exchanges[client].reader = None;
+        self.exchanges[client].got.ended = Some(Ended::Aborted);
+    }
+
+    /// The client waits no longer for another's fill.
+    pub(crate) fn time_out(&mut self, client: usize) {
+        self.exchanges[client].reader = None;
+        self.event(client, Event::WaitTimedOut);
+    }
+
+    /// The origin answers the request that it was asked as the `asked`th, whole.
     pub(crate) fn answer(&mut self, asked: usize, answer: &Answer) {
-        let client = self.asked[asked].client;
-        let head = OriginHead {
-            status: answer.status,
-            fields: index(&answer.fields),
-            body: BodyHint::Length(answer.body.len() as u64),
+        let fields = lines(&[]);
+        self.head(asked, answer, BodyHint::Length(answer.body.len() as u64));
+        self.body(asked, answer.body);
+        self.end(asked, &fields);
+    }
+
+    /// The head of the origin's answer.
+    pub(crate) fn head(&mut self, asked: usize, answer: &Answer, body: BodyHint) {
+        let head = OriginHead { status: answer.status, fields: index(&answer.fields), body };
+        match std::mem::replace(&mut self.asked[asked].by, By::Nobody) {
+            By::Client(client) => {
+                self.asked[asked].by = By::Client(client);
+                self.event(client, Event::OriginHead(&head));
+            }
+            By::Fill(mut fill) => {
+                let step = fill.on_head(&head, self.now);
+                self.filled(asked, fill, step);
+            }
+            By::Nobody => panic!("nobody waits for this answer"),
+        }
+        self.pump();
+    }
+
+    /// A part of the body; without effect where the answer has none for anybody.
+    pub(crate) fn body(&mut self, asked: usize, part: &'static str) {
+        match &mut self.asked[asked].by {
+            By::Client(client) => self.exchanges[*client].got.body.push_str(part),
+            By::Fill(fill) => fill.write(part.into()).unwrap(),
+            By::Nobody => {}
+        }
+        self.pump();
+    }
+
+    /// The end of the answer, with its trailers.
+    pub(crate) fn end(&mut self, asked: usize, trailers: &Lines) -> Option<Finished> {
+        let finished = match std::mem::replace(&mut self.asked[asked].by, By::Nobody) {
+            By::Client(client) => {
+                self.exchanges[client].got.ended.get_or_insert(Ended::Whole);
+                None
+            }
+            By::Fill(fill) => {
+                let trailers = index(trailers);
+                fill.finish((!trailers.is_empty()).then_some(&trailers)).ok()
+            }
+            By::Nobody => None,
         };
-        self.event(client, Event::OriginHead(&head), Some(answer));
+        self.pump();
+        finished
     }
 
-    /// The request to the origin fails.
-    pub(crate) fn fail(&mut self, asked: usize, failure: OriginFailure) {
-        let client = self.asked[asked].client;
-        self.event(client, Event::OriginFailed(failure), None);
+    /// The request to the origin fails, before or after its head.
+    pub(crate) fn fail(&mut self, asked: usize, kind: FailureKind) {
+        let failure =
+            OriginFailure { kind, answer_began: false, body_consumed: false, reused_connection: false };
+        self.fail_with(asked, failure);
     }
 
-    fn event(&mut self, client: usize, event: Event<'_>, answer: Option<&Answer>) {
+    pub(crate) fn fail_with(&mut self, asked: usize, failure: OriginFailure) {
+        match std::mem::replace(&mut self.asked[asked].by, By::Nobody) {
+            By::Client(client) => self.event(client, Event::OriginFailed(failure)),
+            By::Fill(mut fill) => {
+                let step = fill.on_failure(failure, self.now);
+                self.filled(asked, fill, step);
+            }
+            By::Nobody => panic!("nobody waits for this answer"),
+        }
+        self.pump();
+    }
+
+    /// The task of a fill ends without a word.
+    pub(crate) fn drop_fill(&mut self, asked: usize) {
+        self.asked[asked].by = By::Nobody;
+        self.pump();
+    }
+
+    fn filled(&mut self, asked: usize, fill: Box<Fill>, step: FillStep) {
+        match step {
+            FillStep::Send => self.start(fill),
+            FillStep::Body => self.asked[asked].by = By::Fill(fill),
+            FillStep::Done => {}
+        }
+    }
+
+    fn start(&mut self, mut fill: Box<Fill>) {
+        fill.on_send(self.now);
+        self.asked.push(Asked { plan: fill.plan().clone(), by: By::Fill(fill) });
+    }
+
+    fn event(&mut self, client: usize, event: Event<'_, '_>) {
         let exchange = &mut self.exchanges[client];
         let head = exchange.request.head();
         let step = self.worker.on_event(&exchange.conn, &head, event, self.now, &mut exchange.scratch);
         drop(head);
-        self.take(client, step, answer);
+        self.take(client, step);
+    }
+
+    /// Lets every reader read what there is.
+    fn pump(&mut self) {
+        for client in 0..self.exchanges.len() {
+            while self.read(client) {}
+        }
+    }
+
+    /// One step of a reader; false where it has to wait or there is none.
+    fn read(&mut self, client: usize) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        let exchange = &mut self.exchanges[client];
+        let Some(reader) = &mut exchange.reader else { return false };
+        if !exchange.reading {
+            let head = exchange.request.head();
+            let Poll::Ready(event) = reader.poll_head(&head.fields, self.now, &mut cx) else { return false };
+            drop(head);
+            let collapsed = reader.is_collapsed();
+            self.event(client, Event::FillHead { head: event, collapsed });
+            return true;
+        }
+        let Poll::Ready(chunk) = reader.poll_chunk(&mut cx) else { return false };
+        match chunk {
+            Chunk::Data(bytes) => exchange.got.body.push_str(&text(&bytes)),
+            Chunk::End(trailers) => {
+                let trailers = trailers.iter().flat_map(|trailers| trailers.iter());
+                exchange.got.trailers = trailers.map(|(name, value)| (text(name), text(value))).collect();
+                exchange.got.ended = Some(Ended::Whole);
+                exchange.reader = None;
+            }
+            Chunk::Abort(_) => {
+                exchange.got.ended = Some(Ended::Aborted);
+                exchange.reader = None;
+            }
+        }
+        true
     }
 
     /// A request and, where the origin is asked, this answer.
@@ -328,24 +473,49 @@ impl World {
         &self.asked[before]
     }
 
-    fn take(&mut self, client: usize, step: Step, answer: Option<&Answer>) {
+    fn take(&mut self, client: usize, step: Step) {
         let exchange = &mut self.exchanges[client];
         match step {
+            Step::Serve { hit, send_body, fill } => {
+                exchange.head();
+                while send_body {
+                    let offset = exchange.got.body.len() as u64;
+                    let part = hit.slice(offset, 3);
+                    if part.is_empty() {
+                        break;
+                    }
+                    exchange.got.body.push_str(&text(part));
+                }
+                exchange.reader = None;
+                exchange.got.ended = Some(Ended::Whole);
+                if let Some(fill) = fill {
+                    self.start(fill);
+                }
+            }
+            Step::Wait { reader, fill, timeout_ms } => {
+                assert_eq!(timeout_ms.is_some(), reader.is_collapsed());
+                exchange.reader = Some(reader);
+                exchange.reading = false;
+                if let Some(fill) = fill {
+                    self.start(fill);
+                }
+            }
+            Step::Read => {
+                exchange.head();
+                exchange.reading = true;
+            }
             Step::Reply { body, close } => {
                 exchange.head();
+                exchange.reader = None;
                 exchange.got.body = text(&body);
                 exchange.got.ended = Some(if close { Ended::WholeThenClose } else { Ended::Whole });
             }
-            Step::Fetch(plan) => self.asked.push(Asked { plan: *plan, client }),
+            Step::Fetch(plan) => self.asked.push(Asked { plan: *plan, by: By::Client(client) }),
             Step::Retry => {
-                let plan = self.asked.iter().rev().find(|a| a.client == client).unwrap().plan.clone();
-                self.asked.push(Asked { plan, client });
+                let plan = self.asked.last().unwrap().plan.clone();
+                self.asked.push(Asked { plan, by: By::Client(client) });
             }
-            Step::Stream => {
-                exchange.head();
-                exchange.got.body = answer.unwrap().body.to_owned();
-                exchange.got.ended = Some(Ended::Whole);
-            }
+            Step::Stream => exchange.head(),
             Step::Upgrade => {
                 exchange.head();
                 exchange.got.ended = Some(Ended::Upgraded);
@@ -357,7 +527,7 @@ impl World {
 
     /// The record of a client's request as `(status, reason, client, route)`.
     pub(crate) fn record(&self, client: usize) -> (u16, Option<Reason>, String, Option<String>) {
-        let Exchange { conn, request, scratch, got } = &self.exchanges[client];
+        let Exchange { conn, request, scratch, got, .. } = &self.exchanges[client];
         let end = End { body_bytes: got.body.len() as u64, ..End::default() };
         let head = request.head();
         let record = self.worker.record(conn, &head, &end, self.now, scratch);

@@ -431,3 +431,56 @@ impl Shared {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{KeyTarget, MethodClass};
+    use crate::{Lifetime, Verdict};
+
+    /// A fill that commits after the purge's sweep has passed its shard leaves an entry from before. Only
+    /// the comparison on each hit keeps it from being used.
+    #[test]
+    fn an_entry_that_a_sweep_missed_is_not_used() {
+        let cache = Cache::new(&CacheConfig::new(4 << 20, [0; 16])).unwrap();
+        let site = cache.site(b"a");
+        let target = KeyTarget {
+            scheme: b"http",
+            host: b"a",
+            port: 80,
+            method: MethodClass::Get,
+            path: b"/",
+            query: None,
+        };
+        let mut builder = KeyBuilder::default();
+        builder.start(&site, b"", &target);
+        let key = cache.key(&builder);
+        let (fields, now) = (Fields::default(), Now::default());
+        let request = BeginRequest {
+            site: &site,
+            key,
+            fields: &fields,
+            stale: None,
+            mode: BeginMode::Alone,
+            now,
+        };
+        let Begin::Lead(mut writer, _reader) = cache.begin(&request) else {
+            panic!("leads")
+        };
+        let lifetime = Lifetime {
+            fresh_ms: 1_000,
+            max_object_bytes: 10,
+            ..Lifetime::default()
+        };
+        writer
+            .head(200, &fields, None, Verdict::Store(lifetime), now)
+            .unwrap();
+        writer.finish(None).unwrap().stored.unwrap();
+        assert!(matches!(cache.lookup(&site, key, &fields, now), Lookup::Fresh(_)));
+        site.next_purge();
+        assert!(matches!(
+            cache.lookup(&site, key, &fields, now),
+            Lookup::Miss(Fwd::UriMiss)
+        ));
+    }
+}

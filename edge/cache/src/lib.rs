@@ -25,6 +25,7 @@ mod etag;
 mod fields;
 mod fill;
 mod freshness;
+mod ghost;
 mod key;
 mod lookup;
 mod marks;

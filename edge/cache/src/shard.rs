@@ -9,6 +9,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use crate::entry::Entry;
+use crate::ghost::Ghost;
 use crate::site::Site;
 
 /// Variants of one key; the oldest goes when one more comes.
@@ -302,46 +303,98 @@ impl Hasher for Unhashed {
     }
 }
 
-/// Remembers the keys evicted last, in fixed memory: a table where each key has one place.
-struct Ghost {
-    /// Fingerprint, and the count of evictions when it was put.
-    places: Box<[(u32, u32)]>,
-    puts: u32,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Budget;
+    use crate::entry::{Body, EntryParts};
+    use crate::fields::Fields;
+    use crate::freshness::Lifetime;
+    use crate::vary::VaryKey;
 
-impl Ghost {
-    fn new(capacity: usize) -> Self {
-        Self {
-            places: vec![(0, 0); capacity.max(1)].into_boxed_slice(),
-            puts: 0,
+    struct Rig {
+        shard: Shard,
+        budget: Arc<Budget>,
+        site: Arc<Site>,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            Self {
+                shard: Shard::new(64),
+                budget: Budget::new(1 << 20),
+                site: Arc::new(Site::detached(b"a")),
+            }
+        }
+
+        fn insert(&mut self, hash: u128, key: &[u8]) -> Arc<Entry> {
+            let parts = EntryParts {
+                hash,
+                key: key.into(),
+                site: Arc::clone(&self.site),
+                purge: self.site.purge_seq(),
+                status: 200,
+                fields: Fields::default(),
+                vary: VaryKey::default(),
+                lifetime: Lifetime::default(),
+                body: Arc::new(Body::new(Vec::new(), &self.budget)),
+                invalidated: false,
+            };
+            let entry = Arc::new(Entry::new(parts, &self.budget));
+            self.shard.insert(Arc::clone(&entry), &mut Vec::new());
+            entry
+        }
+
+        fn keys(&self, hash: u128, key: &[u8]) -> usize {
+            self.shard.variants(hash, key).count()
         }
     }
 
-    #[allow(clippy::cast_possible_truncation, reason = "parts of a keyed hash")]
-    fn place(&mut self, hash: u128) -> Option<(&mut (u32, u32), u32)> {
-        let at = (hash >> 64) as u64 % self.places.len() as u64;
-        let place = self.places.get_mut(usize::try_from(at).ok()?)?;
-        Some((place, (hash as u32).max(1)))
+    #[test]
+    fn the_whole_key_decides_where_hashes_collide() {
+        let mut rig = Rig::new();
+        rig.insert(7, b"one");
+        assert_eq!((rig.keys(7, b"one"), rig.keys(7, b"two")), (1, 0));
+        rig.insert(7, b"two");
+        assert_eq!((rig.keys(7, b"one"), rig.keys(7, b"two")), (0, 1));
+        assert_eq!(rig.shard.stats().entries, 1);
     }
 
-    fn put(&mut self, hash: u128) {
-        self.puts = self.puts.wrapping_add(1);
-        let puts = self.puts;
-        if let Some((place, fingerprint)) = self.place(hash) {
-            *place = (fingerprint, puts);
-        }
+    #[test]
+    fn who_comes_back_soon_after_eviction_enters_the_main_queue() {
+        let mut rig = Rig::new();
+        rig.insert(1 << 64, b"returns");
+        rig.shard.evict().unwrap();
+        rig.insert(1 << 64, b"returns");
+        assert_eq!((rig.shard.small.len, rig.shard.main.len), (0, 1));
+        rig.insert(2 << 64, b"new");
+        assert_eq!((rig.shard.small.len, rig.shard.main.len), (1, 1));
     }
 
-    /// Whether the key was evicted not too long ago; forgets it.
-    fn take(&mut self, hash: u128) -> bool {
-        let (puts, capacity) = (self.puts, self.places.len());
-        let Some((place, fingerprint)) = self.place(hash) else {
-            return false;
-        };
-        let known = place.0 == fingerprint && puts.wrapping_sub(place.1) as usize <= capacity;
-        if known {
-            *place = (0, 0);
-        }
-        known
+    #[test]
+    fn an_entry_hit_once_leaves_the_small_queue_and_one_hit_twice_stays() {
+        let mut rig = Rig::new();
+        rig.insert(1, b"once").touch();
+        let twice = rig.insert(2, b"twice");
+        twice.touch();
+        twice.touch();
+        let gone = rig.shard.evict().unwrap();
+        assert_eq!(&*gone.key, b"once");
+        assert_eq!(rig.keys(2, b"twice"), 1);
+    }
+
+    #[test]
+    fn removing_any_variant_keeps_the_others_findable() {
+        let mut rig = Rig::new();
+        let entries: Vec<_> = (0..5_u8)
+            .map(|key| rig.insert(u128::from(key % 2), &[key % 2]))
+            .collect();
+        // Without `Vary` each replaces the one before.
+        assert_eq!(rig.shard.stats().entries, 2);
+        assert!(rig.shard.remove_entry(&entries[0]).is_none(), "replaced already");
+        assert!(rig.shard.remove_entry(&entries[4]).is_some());
+        assert_eq!((rig.keys(0, &[0]), rig.keys(1, &[1])), (0, 1));
+        assert!(rig.shard.evict().is_some() && rig.shard.evict().is_none());
+        assert_eq!(rig.shard.stats().bytes, 0);
     }
 }

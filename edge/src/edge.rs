@@ -1,11 +1,24 @@
+use std::collections::HashSet;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use breakwater_edge_cache::{Cache, CacheConfig};
+use breakwater_edge_guard::{RateTable, Seed};
+use breakwater_edge_proxy::Shared;
+use breakwater_edge_proxy::compile::Directory;
+use prometheus_client::registry::Registry;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::active::{Active, Change, Failure};
+use crate::active::{Active, Change, Failure, Target};
+use crate::listen::{
+    Certificates, Clock, Common, Drain, Group, OpenConnections, Policies, Role, Seat, Workers, bind_group, cores,
+    deal, is_dual_stack,
+};
+use crate::observe::{AccessLog, Admin, AdminSockets, Counters, Exposition, Gauges, Health};
 use crate::options::EdgeOptions;
 
 /// Why an edge can't start or listen.
@@ -19,13 +32,19 @@ pub enum StartError {
         /// What the system said.
         error: std::io::Error,
     },
-    /// A thread couldn't be started.
+    /// A thread or its runtime couldn't be started.
     #[error("a thread can't be started: {0}")]
     Thread(std::io::Error),
+    /// The access log can't be opened.
+    #[error("the access log can't be opened: {0}")]
+    Log(std::io::Error),
+    /// The options ask for what can't be.
+    #[error("{0}")]
+    Options(String),
     /// It was asked to listen before [`Edge::set_complete`].
     #[error("the configuration isn't complete")]
     NotComplete,
-    /// It listens already, or is draining.
+    /// It listens already, or has begun to stop.
     #[error("it listens already, or has begun to stop")]
     AlreadyListening,
 }
@@ -73,44 +92,79 @@ impl Status {
     }
 }
 
-/// A running edge. Clones are handles to the same one. All calls may be made from any thread, inside or
-/// outside a runtime; those that aren't `async` return at once.
+/// A running edge. Clones are handles to the same one; when the last one goes, so does the edge, at once.
+/// All calls may be made from any thread, inside or outside a runtime; those that aren't `async` don't wait
+/// for anything but their own work.
 #[derive(Clone)]
 pub struct Edge {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    options: EdgeOptions,
+impl fmt::Debug for Edge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Edge").field("addresses", &self.addresses()).finish_non_exhaustive()
+    }
+}
+
+/// What the admin server's thread reads too.
+struct State {
+    cache: Cache,
+    rates: Arc<RateTable>,
+    directory: Arc<Directory>,
     active: Mutex<Active>,
     complete: AtomicBool,
     listening: AtomicBool,
     draining: AtomicBool,
     started_at: SystemTime,
+    cache_max_bytes: u64,
+}
+
+struct Inner {
+    options: EdgeOptions,
+    state: Arc<State>,
+    common: Arc<Common>,
+    drain: watch::Sender<Drain>,
+    counters: Vec<Arc<Counters>>,
     changed: watch::Sender<u64>,
+    running: Mutex<Running>,
+}
+
+/// What is running, and has to be ended.
+struct Running {
+    addresses: Addresses,
+    workers: Option<Workers>,
+    log: AccessLog,
+    admin: Option<Admin>,
 }
 
 impl Edge {
     /// Makes an edge and starts its admin server, which answers from now on. It doesn't listen for visitors
     /// yet.
     pub fn start(options: EdgeOptions) -> Result<Self, StartError> {
+        let workers = worker_count(&options);
+        let counters: Vec<Arc<Counters>> = (0..workers).map(|_| Arc::default()).collect();
+        let (drain, draining) = watch::channel(Drain::No);
+        let (state, common) = assemble(&options, draining)?;
+        let log = AccessLog::start(&options.access_log).map_err(StartError::Log)?;
+        let mut addresses = Addresses::default();
+        let admin = start_admin(&options, &state, &counters, &mut addresses)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 options,
-                active: Mutex::default(),
-                complete: AtomicBool::new(false),
-                listening: AtomicBool::new(false),
-                draining: AtomicBool::new(false),
-                started_at: SystemTime::now(),
+                state,
+                common,
+                drain,
+                counters,
                 changed: watch::Sender::new(0),
+                running: Mutex::new(Running { addresses, workers: None, log, admin }),
             }),
         })
     }
 
-    /// Takes changes over, all at once: a request sees all of them or none. Returns what of these objects,
-    /// or because of them, can't be used; everything that can't be used at present is in [`Edge::status`].
+    /// Takes changes over, all at once. Returns what of these objects, or because of them, can't be used;
+    /// everything that can't be used at present is in [`Edge::status`].
     pub fn apply(&self, changes: Vec<Change>) -> Vec<Failure> {
-        let failures = self.active().apply(changes);
+        let failures = self.inner.state.active().apply(changes);
         self.note_change();
         failures
     }
@@ -118,39 +172,54 @@ impl Edge {
     /// Says that the source has told everything that it had at the start: the region's settings and every
     /// site. Only then may it listen.
     pub fn set_complete(&self) {
-        self.inner.complete.store(true, Ordering::Release);
+        self.inner.state.complete.store(true, Ordering::Release);
         self.note_change();
     }
 
     /// Starts to listen.
     pub fn listen(&self) -> Result<(), StartError> {
-        if !self.inner.complete.load(Ordering::Acquire) {
+        let inner = &*self.inner;
+        if !inner.state.complete.load(Ordering::Acquire) {
             return Err(StartError::NotComplete);
         }
+        let mut running = inner.running();
+        if running.workers.is_some() || inner.state.draining.load(Ordering::Acquire) {
+            return Err(StartError::AlreadyListening);
+        }
+        let groups = bind(&inner.options, inner.counters.len())?;
+        for group in &groups {
+            match group.role {
+                Role::Http => running.addresses.http.push(group.address),
+                Role::Https => running.addresses.https.push(group.address),
+            }
+        }
+        let seats = deal(groups, inner.counters.len())
+            .into_iter()
+            .zip(&inner.counters)
+            .map(|(listeners, counters)| Seat {
+                listeners,
+                lines: running.log.buffer(Arc::clone(counters)),
+                counters: Arc::clone(counters),
+            })
+            .collect();
+        let cores = if inner.options.pin_workers { cores() } else { Vec::new() };
+        // Fewer cores than workers: the kernel knows better where they run.
+        let cores = if cores.len() < inner.counters.len() { &[] } else { cores.as_slice() };
+        running.workers = Some(Workers::start(&inner.common, seats, cores).map_err(StartError::Thread)?);
+        inner.state.listening.store(true, Ordering::Release);
+        drop(running);
         self.note_change();
         Ok(())
     }
 
-    /// Where it listens; empty before [`Edge::listen`], but for the admin server.
+    /// Where it listens; before [`Edge::listen`] only the admin server.
     pub fn addresses(&self) -> Addresses {
-        Addresses::default()
+        self.inner.running().addresses.clone()
     }
 
     /// What it has loaded and does.
     pub fn status(&self) -> Status {
-        let active = self.active();
-        Status {
-            complete: self.inner.complete.load(Ordering::Acquire),
-            listening: self.inner.listening.load(Ordering::Acquire),
-            draining: self.inner.draining.load(Ordering::Acquire),
-            region: active.region().map(str::to_owned),
-            sites: active.sites(),
-            failures: active.failures(),
-            generation: active.generation(),
-            cache_bytes: 0,
-            cache_max_bytes: self.inner.options.cache_max_bytes,
-            started_at: self.inner.started_at,
-        }
+        self.inner.state.status()
     }
 
     /// Tells when [`Edge::status`] may have changed.
@@ -159,19 +228,210 @@ impl Edge {
     }
 
     /// Stops: accepts what is queued and no more, lets requests in flight end, and returns when the last
-    /// has ended or the deadline has passed. A second call with a shorter deadline shortens it.
+    /// has ended or the deadline has passed. A second call with a shorter deadline shortens it; with none,
+    /// everything ends at once.
     pub async fn drain(&self, deadline: Duration) {
-        let _ = deadline;
-        self.inner.draining.store(true, Ordering::Release);
+        self.stop(Drain::Stop { handed_over: false, deadline: Instant::now() + deadline });
+        let workers = {
+            let running = self.inner.running();
+            running.workers.as_ref().map(Workers::watch)
+        };
+        if let Some(mut workers) = workers {
+            workers.ended().await;
+        }
+        self.inner.running().log.finish();
+        self.inner.state.listening.store(false, Ordering::Release);
         self.note_change();
-        std::future::ready(()).await;
     }
 
-    fn active(&self) -> MutexGuard<'_, Active> {
-        self.inner.active.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Begins to stop; the earlier of two deadlines holds.
+    fn stop(&self, wanted: Drain) {
+        self.inner.state.draining.store(true, Ordering::Release);
+        self.inner.drain.send_modify(|drain| *drain = drain.sooner(wanted));
+        self.note_change();
     }
 
     fn note_change(&self) {
         self.inner.changed.send_modify(|count| *count += 1);
     }
+}
+
+impl State {
+    fn active(&self) -> MutexGuard<'_, Active> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn status(&self) -> Status {
+        let active = self.active();
+        Status {
+            complete: self.complete.load(Ordering::Acquire),
+            listening: self.listening.load(Ordering::Acquire),
+            draining: self.draining.load(Ordering::Acquire),
+            region: active.region().map(str::to_owned),
+            sites: active.sites(),
+            failures: active.failures(),
+            generation: active.generation(),
+            cache_bytes: self.cache.stats().used_bytes as u64,
+            cache_max_bytes: self.cache_max_bytes,
+            started_at: self.started_at,
+        }
+    }
+
+    fn health(&self) -> Health {
+        let status = self.status();
+        let state = match &status {
+            status if status.draining => "draining",
+            status if !status.complete => "waiting for its configuration",
+            status if !status.listening => "not listening yet",
+            _ => "ready",
+        };
+        Health { ready: status.ready(), state, sites: status.sites, failed: status.failures.len() }
+    }
+
+    fn gauges(&self) -> Gauges {
+        let status = self.status();
+        let cache = self.cache.stats();
+        let signed = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        Gauges {
+            gauges: vec![
+                ("breakwater_cache_used_bytes", "Bytes that the cache holds", signed(cache.used_bytes)),
+                ("breakwater_cache_max_bytes", "Most bytes that the cache may hold", signed(cache.max_bytes)),
+                ("breakwater_cache_entries", "Stored answers, each variant one", signed(cache.entries)),
+                ("breakwater_cache_fills", "Answers on their way into the cache", signed(cache.fills)),
+                ("breakwater_sites", "Sites in force", signed(status.sites)),
+                ("breakwater_config_failures", "Objects that can't be used", signed(status.failures.len())),
+                (
+                    "breakwater_config_generation",
+                    "Counts changes of what is served",
+                    i64::try_from(status.generation).unwrap_or(i64::MAX),
+                ),
+            ],
+            counters: vec![
+                ("breakwater_cache_inserted", "Answers stored", cache.inserted),
+                ("breakwater_cache_evicted", "Stored answers given up for others", cache.evicted),
+                (
+                    "breakwater_rate_keys_evicted",
+                    "Keys of rate rules that lost their count while it mattered",
+                    self.rates.evicted_active(),
+                ),
+            ],
+            sites: self.directory.current().sites().map(|site| site.id().clone()).collect::<HashSet<_>>(),
+            ready: status.ready(),
+        }
+    }
+}
+
+impl Inner {
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let now = Drain::Stop { handed_over: false, deadline: Instant::now() };
+        self.drain.send_modify(|drain| *drain = drain.sooner(now));
+        let mut running = self.running();
+        if let Some(admin) = &mut running.admin {
+            admin.finish();
+        }
+    }
+}
+
+fn worker_count(options: &EdgeOptions) -> usize {
+    match options.workers {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        count => count,
+    }
+}
+
+fn assemble(
+    options: &EdgeOptions,
+    drain: watch::Receiver<Drain>,
+) -> Result<(Arc<State>, Arc<Common>), StartError> {
+    let cache_bytes = usize::try_from(options.cache_max_bytes).unwrap_or(usize::MAX);
+    let cache = Cache::new(&CacheConfig::new(cache_bytes, secret()?))
+        .map_err(|error| StartError::Options(format!("cache: {error}")))?;
+    let rates = RateTable::new(options.rate_table_bytes, Seed(secret()?))
+        .map_err(|error| StartError::Options(error.to_string()))?;
+    let rates = Arc::new(rates);
+    let directory = Arc::new(Directory::default());
+    let certificates = Arc::new(Certificates::default());
+    let policies = Policies::new().map_err(|error| StartError::Options(error.to_string()))?;
+    let active = Active::new(Target {
+        directory: Arc::clone(&directory),
+        certificates: Arc::clone(&certificates),
+        policies: Arc::new(policies),
+    });
+    let state = State {
+        cache: cache.clone(),
+        rates: Arc::clone(&rates),
+        directory: Arc::clone(&directory),
+        active: Mutex::new(active),
+        complete: AtomicBool::new(false),
+        listening: AtomicBool::new(false),
+        draining: AtomicBool::new(false),
+        started_at: SystemTime::now(),
+        cache_max_bytes: options.cache_max_bytes,
+    };
+    let proxy = Shared { directory, cache, rates, loop_id: options.loop_id.as_str().into() };
+    let common = Common {
+        proxy: Arc::new(proxy),
+        certificates,
+        limits: Arc::new(options.limits.clone()),
+        open: OpenConnections::new(options.max_connections),
+        clock: Clock::new(),
+        drain,
+    };
+    Ok((Arc::new(state), Arc::new(common)))
+}
+
+/// From the system's random source.
+fn secret() -> Result<[u8; 16], StartError> {
+    let mut bytes = [0; 16];
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
+        Ok(16) => Ok(bytes),
+        Ok(_) => Err(StartError::Options("the system gave too little randomness".to_owned())),
+        Err(error) => Err(StartError::Options(format!("no randomness: {error}"))),
+    }
+}
+
+fn start_admin(
+    options: &EdgeOptions,
+    state: &Arc<State>,
+    counters: &[Arc<Counters>],
+    addresses: &mut Addresses,
+) -> Result<Option<Admin>, StartError> {
+    if options.admin.is_none() && options.admin_socket.is_none() {
+        return Ok(None);
+    }
+    let sockets = AdminSockets::bind(options.admin, options.admin_socket.as_deref())
+        .map_err(|error| StartError::Socket { what: "admin server".to_owned(), error })?;
+    addresses.admin = sockets.address();
+    let mut registry = Registry::default();
+    let gauges = {
+        let state = Arc::clone(state);
+        move || state.gauges()
+    };
+    registry.register_collector(Box::new(Exposition::new(counters.to_vec(), gauges)));
+    let health = {
+        let state = Arc::clone(state);
+        move || state.health()
+    };
+    Admin::start(sockets, registry, health).map(Some).map_err(StartError::Thread)
+}
+
+fn bind(options: &EdgeOptions, count: usize) -> Result<Vec<Group>, StartError> {
+    let lists = [(Role::Http, &options.http), (Role::Https, &options.https)];
+    let mut groups = Vec::new();
+    for (role, addresses) in lists {
+        for address in addresses {
+            let dual = is_dual_stack(*address, addresses);
+            groups.push(
+                bind_group(role, *address, dual, count)
+                    .map_err(|error| StartError::Socket { what: address.to_string(), error })?,
+            );
+        }
+    }
+    Ok(groups)
 }

@@ -20,12 +20,15 @@
 //! # }
 //! ```
 
-pub mod active;
+mod active;
 mod edge;
+mod listen;
+mod observe;
 mod options;
 pub mod origin;
 pub mod source;
 
 pub use active::{Change, Failure};
 pub use edge::{Addresses, Edge, StartError, Status};
-pub use options::{EdgeOptions, Limits};
+pub use observe::{Probe, ProbeError, probe};
+pub use options::{EdgeOptions, Limits, LogTarget};

@@ -16,6 +16,8 @@ pub struct EdgeOptions {
     /// Worker threads, each pinned to a core where there are enough; 0: one for each core that this process
     /// may use.
     pub workers: usize,
+    /// Keep each worker on a core of its own, where there are enough.
+    pub pin_workers: bool,
     /// Directory on the node, for the socket over which listeners are handed to the next process; `None`:
     /// they aren't handed over.
     pub state_dir: Option<PathBuf>,
@@ -23,10 +25,15 @@ pub struct EdgeOptions {
     pub drain_grace: Duration,
     /// Most bytes of the cache in memory.
     pub cache_max_bytes: u64,
+    /// Bytes of the table in which rate rules count.
+    pub rate_table_bytes: usize,
+    /// What this edge calls itself in `CDN-Loop` (RFC 8586), a token: a request that carries it has been
+    /// here before.
+    pub loop_id: String,
     /// Most visitors' connections at a time; more are closed when they are accepted.
     pub max_connections: usize,
-    /// Write an access log to standard output.
-    pub access_log: bool,
+    /// Where the access log goes.
+    pub access_log: LogTarget,
     /// Allow origins on loopback and other addresses that aren't globally reachable (without a cluster
     /// only).
     pub allow_local_origins: bool,
@@ -45,12 +52,27 @@ impl Default for EdgeOptions {
             state_dir: None,
             drain_grace: Duration::from_secs(30),
             cache_max_bytes: 256 << 20,
+            rate_table_bytes: 16 << 20,
+            loop_id: "breakwater".to_owned(),
             max_connections: 65_536,
-            access_log: true,
+            access_log: LogTarget::Stdout,
+            pin_workers: true,
             allow_local_origins: false,
             limits: Limits::default(),
         }
     }
+}
+
+/// Where the access log goes: one JSON object a line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LogTarget {
+    /// Nowhere.
+    Off,
+    /// Standard output.
+    #[default]
+    Stdout,
+    /// The end of a file.
+    File(PathBuf),
 }
 
 /// Limits on visitors' connections. The defaults are meant for the open Internet.
@@ -58,9 +80,9 @@ impl Default for EdgeOptions {
 pub struct Limits {
     /// For the TLS handshake, from the accepted connection on.
     pub handshake: Duration,
-    /// For a request's head, from its first byte (the first request: from the connection) on.
+    /// For a request's head, from its first byte on.
     pub head: Duration,
-    /// Between two requests of an HTTP/1.1 connection.
+    /// Without a request on an HTTP/1.1 connection.
     pub idle_h1: Duration,
     /// Without a stream on an HTTP/2 connection.
     pub idle_h2: Duration,

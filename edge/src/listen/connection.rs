@@ -1,0 +1,303 @@
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use breakwater_edge_proxy::{ConnFacts, Protocol, Reason};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio::time::{Instant, Sleep};
+use tokio_rustls::server::TlsStream;
+
+use super::drain::begun;
+use super::exchange;
+use super::handshake;
+use super::meter::{Expired, Meter, Socket};
+use super::sockets::Role;
+use super::worker::Local;
+use crate::observe::ConnectionEnd;
+
+/// How long an idle HTTP/1.1 connection may still bring a request when draining has begun: one that is on
+/// its way must not find the door shut.
+const IDLE_DRAIN: Duration = Duration::from_secs(1);
+
+/// One visitor's connection, as its requests see it.
+pub(crate) struct Connection {
+    pub(crate) local: Rc<Local>,
+    pub(crate) facts: ConnFacts,
+    pub(crate) meter: Arc<Meter>,
+    /// No further request is wanted on it.
+    draining: Cell<bool>,
+    /// It has to be closed now, without a word.
+    shut: Cell<Option<Reason>>,
+    shut_told: Notify,
+}
+
+impl Connection {
+    pub(crate) fn is_h2(&self) -> bool {
+        self.facts.protocol == Protocol::Http2
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Closes the whole connection as soon as the current call returns.
+    pub(crate) fn shut(&self, reason: Reason) {
+        self.shut.set(Some(reason));
+        self.shut_told.notify_one();
+    }
+}
+
+/// Serves a connection from its first byte to its last.
+pub(crate) async fn serve(local: Rc<Local>, socket: TcpStream, peer: SocketAddr, role: Role) {
+    let meter = Meter::new();
+    let end = match prepare(&socket) {
+        Ok(here) => {
+            let socket = Socket::new(socket, Arc::clone(&meter), Arc::clone(&local.common.limits));
+            speak(&local, socket, &meter, peer, here, role).await
+        }
+        // It is gone already.
+        Err(_) => ConnectionEnd::Error,
+    };
+    local.recorder.counters().ended(end, meter.bytes());
+}
+
+fn prepare(socket: &TcpStream) -> io::Result<SocketAddr> {
+    socket.set_nodelay(true)?;
+    socket.local_addr()
+}
+
+async fn speak(
+    local: &Rc<Local>,
+    socket: Socket,
+    meter: &Arc<Meter>,
+    peer: SocketAddr,
+    here: SocketAddr,
+    role: Role,
+) -> ConnectionEnd {
+    let mut facts =
+        ConnFacts { id: local.connection_id(), peer, local: here, protocol: Protocol::Http1, tls: None };
+    let transport = match role {
+        Role::Http => Transport::Plain(socket),
+        Role::Https => {
+            let Some(secured) = handshake::run(local, socket).await else {
+                return ConnectionEnd::Closed;
+            };
+            facts.tls = Some(secured.facts);
+            if secured.h2 {
+                facts.protocol = Protocol::Http2;
+            }
+            Transport::Tls(secured.stream)
+        }
+    };
+    // The handshake's bytes were no head.
+    meter.restart();
+    let connection = Rc::new(Connection {
+        local: Rc::clone(local),
+        facts,
+        meter: Arc::clone(meter),
+        draining: Cell::new(false),
+        shut: Cell::new(None),
+        shut_told: Notify::new(),
+    });
+    let service = {
+        let connection = Rc::clone(&connection);
+        service_fn(move |request: http::Request<Incoming>| exchange::run(Rc::clone(&connection), request))
+    };
+    let io = TokioIo::new(transport);
+    if connection.is_h2() {
+        drive(pin!(local.http2.serve_connection(io, service)), &connection).await
+    } else {
+        drive(pin!(local.http1.serve_connection(io, service).with_upgrades()), &connection).await
+    }
+}
+
+/// A connection of hyper's, of either protocol.
+trait Served: Future<Output = hyper::Result<()>> {
+    /// Answers what has begun and takes nothing new.
+    fn finish(self: Pin<&mut Self>);
+}
+
+impl<I, S, B> Served for hyper::server::conn::http1::UpgradeableConnection<I, S>
+where
+    S: hyper::service::HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    B: http_body::Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, S, B> Served for hyper::server::conn::http2::Connection<I, S, super::worker::LocalExecutor>
+where
+    S: hyper::service::HttpService<Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::Future: 'static,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+    B: http_body::Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// Runs a connection under its clock, until either side ends it.
+async fn drive<C: Served>(mut served: Pin<&mut C>, connection: &Connection) -> ConnectionEnd {
+    let local = &connection.local;
+    let mut drain = local.common.drain.clone();
+    let mut draining = pin!(begun(&mut drain));
+    let mut shut = pin!(connection.shut_told.notified());
+    let mut clock = Deadline::default();
+    let mut last_call = None;
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = served.as_mut().poll(cx) {
+            return Poll::Ready(result.map_or_else(|error| told(&error, connection), |()| ConnectionEnd::Closed));
+        }
+        if connection.shut.get().is_some() || shut.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(ConnectionEnd::Shut);
+        }
+        if !connection.is_draining() && draining.as_mut().poll(cx).is_ready() {
+            connection.draining.set(true);
+            if connection.is_h2() || !connection.meter.is_idle() {
+                served.as_mut().finish();
+                cx.waker().wake_by_ref();
+            } else {
+                last_call = Some(Instant::now() + IDLE_DRAIN);
+            }
+        }
+        let limits = &local.common.limits;
+        let expiry = connection.meter.deadline(limits, connection.is_h2());
+        let wanted = [expiry.map(|(deadline, _)| deadline), last_call].into_iter().flatten().min();
+        if clock.poll(cx, wanted).is_pending() {
+            return Poll::Pending;
+        }
+        if let Some((deadline, why)) = expiry
+            && deadline <= Instant::now()
+        {
+            return Poll::Ready(expire(why, connection));
+        }
+        // The last call has passed.
+        last_call = None;
+        served.as_mut().finish();
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await
+}
+
+fn expire(why: Expired, connection: &Connection) -> ConnectionEnd {
+    match why {
+        Expired::Head => {
+            connection.local.recorder.counters().refused(Reason::HeadTimeout);
+            ConnectionEnd::HeadTimeout
+        }
+        Expired::Idle if connection.is_draining() => ConnectionEnd::Drained,
+        Expired::Idle => ConnectionEnd::Idle,
+    }
+}
+
+/// What an error of hyper's says about the connection's end. Heads that hyper itself refuses are counted
+/// here; no phase sees them.
+fn told(error: &hyper::Error, connection: &Connection) -> ConnectionEnd {
+    let counters = connection.local.recorder.counters();
+    if connection.meter.has_stalled() {
+        return ConnectionEnd::Stalled;
+    }
+    if error.is_parse_too_large() {
+        counters.refused(Reason::HeadTooLarge);
+    } else if error.is_parse() {
+        counters.refused(Reason::MalformedMessage);
+    }
+    if error.is_user() { ConnectionEnd::Shut } else { ConnectionEnd::Error }
+}
+
+/// A timer that is moved only when it has to fire earlier than it would.
+#[derive(Default)]
+struct Deadline {
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Deadline {
+    /// Ready when `wanted` has passed.
+    fn poll(&mut self, cx: &mut Context<'_>, wanted: Option<Instant>) -> Poll<()> {
+        let Some(wanted) = wanted else { return Poll::Pending };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wanted)));
+        if wanted < sleep.deadline() {
+            sleep.as_mut().reset(wanted);
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            if sleep.deadline() >= wanted {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(wanted);
+        }
+        Poll::Pending
+    }
+}
+
+/// Plain or secured.
+enum Transport {
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_read(cx, buf),
+            Self::Tls(io) => Pin::new(io).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_write(cx, buf),
+            Self::Tls(io) => Pin::new(io).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_write_vectored(cx, bufs),
+            Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_flush(cx),
+            Self::Tls(io) => Pin::new(io).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
+        }
+    }
+}

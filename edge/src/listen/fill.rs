@@ -1,0 +1,131 @@
+use std::future::poll_fn;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use breakwater_edge_proxy::{FailureKind, Fill, FillStep, MAX_ORPHANED_MS, OriginFailure, OriginHead};
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Body;
+use tokio::time::Sleep;
+
+use super::ask::{self, Answer, AnswerBody};
+use super::head::fields;
+use super::worker::Local;
+
+/// Starts a fill as a task of its own: it goes on when the visitor that caused it goes away.
+pub(crate) fn start(local: &Rc<Local>, fill: Box<Fill>) {
+    let local = Rc::clone(local);
+    let presence = local.presence();
+    tokio::task::spawn_local(async move {
+        run(&local, *fill).await;
+        drop(presence);
+    });
+}
+
+async fn run(local: &Rc<Local>, mut fill: Fill) {
+    loop {
+        fill.on_send(local.now());
+        let step = match ask::ask(local, fill.plan(), None).await {
+            Err(failure) => fill.on_failure(failure, local.now()),
+            Ok(answer) => match take_head(local, &mut fill, &answer) {
+                FillStep::Body => return pump(local, fill, answer.body).await,
+                step => step,
+            },
+        };
+        match step {
+            FillStep::Send => {}
+            // A body without an answer there can't be.
+            FillStep::Body | FillStep::Done => return,
+        }
+    }
+}
+
+fn take_head(local: &Local, fill: &mut Fill, answer: &Answer) -> FillStep {
+    match fields(&answer.head.headers) {
+        Ok(fields) => {
+            let head = OriginHead { status: answer.head.status.as_u16(), fields, body: answer.hint() };
+            fill.on_head(&head, local.now())
+        }
+        Err(_too_many) => fill.on_failure(broken(FailureKind::Protocol), local.now()),
+    }
+}
+
+fn broken(kind: FailureKind) -> OriginFailure {
+    OriginFailure { kind, answer_began: true, body_consumed: false, reused_connection: false }
+}
+
+/// What the origin's body gave.
+enum Part {
+    Data(Bytes),
+    End(Option<HeaderMap>),
+    Broken,
+}
+
+/// Passes the body on, at the pace of the fastest reader.
+async fn pump(local: &Local, mut fill: Fill, mut body: AnswerBody) {
+    let mut patience = Orphaned::default();
+    loop {
+        let step = poll_fn(|cx| {
+            if patience.poll(&mut fill, cx).is_ready() {
+                return Poll::Ready(ControlFlow::Break(true));
+            }
+            match fill.poll_ready(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Err(_nobody)) => Poll::Ready(ControlFlow::Break(false)),
+                Poll::Ready(Ok(())) => poll_part(&mut body, cx).map(ControlFlow::Continue),
+            }
+        })
+        .await;
+        match step {
+            ControlFlow::Break(true) => return fill.abandon(),
+            ControlFlow::Break(false) => return,
+            ControlFlow::Continue(Part::Data(data)) => {
+                if fill.write(data).is_err() {
+                    return;
+                }
+            }
+            ControlFlow::Continue(Part::End(trailers)) => {
+                let lines = trailers.as_ref().and_then(|trailers| fields(trailers).ok());
+                // Too many trailers are none at all; a body that came short aborts its readers by itself.
+                let _ = fill.finish(lines.as_ref());
+                return;
+            }
+            ControlFlow::Continue(Part::Broken) => {
+                fill.on_failure(broken(FailureKind::Reset), local.now());
+                return;
+            }
+        }
+    }
+}
+
+fn poll_part(body: &mut AnswerBody, cx: &mut Context<'_>) -> Poll<Part> {
+    Pin::new(body).poll_frame(cx).map(|frame| match frame {
+        None => Part::End(None),
+        Some(Err(_)) => Part::Broken,
+        Some(Ok(frame)) => match frame.into_data() {
+            Ok(data) => Part::Data(data),
+            Err(frame) => Part::End(frame.into_trailers().ok()),
+        },
+    })
+}
+
+/// The clock of a fill that nobody reads.
+#[derive(Default)]
+struct Orphaned {
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Orphaned {
+    /// Ready when nobody has read for too long.
+    fn poll(&mut self, fill: &mut Fill, cx: &mut Context<'_>) -> Poll<()> {
+        if fill.poll_orphaned(cx).is_pending() {
+            self.sleep = None;
+            return Poll::Pending;
+        }
+        let limit = Duration::from_millis(MAX_ORPHANED_MS);
+        self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit))).as_mut().poll(cx)
+    }
+}

@@ -1,0 +1,210 @@
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::registry::Registry;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Semaphore, oneshot};
+
+/// Connections at a time; more wait.
+const MAX_CONNECTIONS: usize = 64;
+
+/// What `/metrics` answers.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// How the process is.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub(crate) struct Health {
+    /// It may be sent visitors.
+    pub(crate) ready: bool,
+    /// What is still missing, or what holds.
+    pub(crate) state: &'static str,
+    /// Sites in force.
+    pub(crate) sites: usize,
+    /// Objects that can't be used.
+    pub(crate) failed: usize,
+}
+
+/// The sockets of the admin server, bound.
+#[derive(Debug, Default)]
+pub(crate) struct AdminSockets {
+    tcp: Option<std::net::TcpListener>,
+    unix: Option<(StdUnixListener, PathBuf)>,
+}
+
+impl AdminSockets {
+    /// Binds what is asked for. A socket file left by a process that is gone is replaced.
+    pub(crate) fn bind(tcp: Option<SocketAddr>, unix: Option<&Path>) -> io::Result<Self> {
+        let mut sockets = Self::default();
+        if let Some(address) = tcp {
+            let listener = std::net::TcpListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            sockets.tcp = Some(listener);
+        }
+        if let Some(path) = unix {
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let listener = StdUnixListener::bind(path)?;
+            listener.set_nonblocking(true)?;
+            sockets.unix = Some((listener, path.to_owned()));
+        }
+        Ok(sockets)
+    }
+
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.tcp.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+}
+
+/// The admin server: a thread and runtime of its own, so that a busy worker can't make a probe fail.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct State {
+    health: Box<dyn Fn() -> Health + Send + Sync>,
+    registry: Registry,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("State")
+    }
+}
+
+impl Admin {
+    pub(crate) fn start(
+        sockets: AdminSockets,
+        registry: Registry,
+        health: impl Fn() -> Health + Send + Sync + 'static,
+    ) -> io::Result<Self> {
+        let state = Arc::new(State { health: Box::new(health), registry });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::Builder::new().name("admin".to_owned()).spawn(move || {
+            if let Err(error) = runtime.block_on(serve(sockets, state, stopped)) {
+                tracing::error!(%error, "the admin server has ended");
+            }
+        })?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Ends it and removes its socket file.
+    pub(crate) fn finish(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been reported by its hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn serve(sockets: AdminSockets, state: Arc<State>, stopped: oneshot::Receiver<()>) -> io::Result<()> {
+    let limit = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    if let Some(listener) = sockets.tcp {
+        let (listener, state, limit) =
+            (TcpListener::from_std(listener)?, Arc::clone(&state), Arc::clone(&limit));
+        tokio::spawn(async move {
+            accept(|| async { listener.accept().await.map(|(socket, _)| socket) }, state, limit).await;
+        });
+    }
+    let mut file = None;
+    if let Some((listener, path)) = sockets.unix {
+        let listener = UnixListener::from_std(listener)?;
+        file = Some(path);
+        tokio::spawn(async move {
+            accept(|| async { listener.accept().await.map(|(socket, _)| socket) }, state, limit).await;
+        });
+    }
+    // Ends when the sender goes.
+    let _ = stopped.await;
+    if let Some(path) = file {
+        std::fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
+async fn accept<S, F>(next: impl Fn() -> F, state: Arc<State>, limit: Arc<Semaphore>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    F: Future<Output = io::Result<S>>,
+{
+    while let Ok(permit) = Arc::clone(&limit).acquire_owned().await {
+        match next().await {
+            Ok(socket) => {
+                let state = Arc::clone(&state);
+                tokio::spawn(async move {
+                    connection(socket, state).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the admin server can't accept");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(socket: S, state: Arc<State>) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let answer = answer(&state, request.method(), request.uri().path());
+        async move { Ok::<_, Infallible>(answer) }
+    });
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10)).max_buf_size(16 << 10);
+    // A scraper or probe that goes away isn't worth a line.
+    let _ = builder.serve_connection(TokioIo::new(socket), service).await;
+}
+
+fn answer(state: &State, method: &Method, path: &str) -> Response<Full<Bytes>> {
+    if method != Method::GET && method != Method::HEAD {
+        return respond(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n");
+    }
+    match path {
+        "/healthz" => respond(StatusCode::OK, "text/plain", "alive\n"),
+        "/readyz" => {
+            let health = (state.health)();
+            let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            let mut body = serde_json::to_vec(&health).unwrap_or_default();
+            body.push(b'\n');
+            respond(status, "application/json", body)
+        }
+        "/metrics" => {
+            let mut text = String::new();
+            match prometheus_client::encoding::text::encode(&mut text, &state.registry) {
+                Ok(()) => respond(StatusCode::OK, OPENMETRICS, text),
+                Err(error) => {
+                    tracing::error!(%error, "metrics can't be written");
+                    respond(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "metrics can't be written\n")
+                }
+            }
+        }
+        _ => respond(StatusCode::NOT_FOUND, "text/plain", "there are /healthz, /readyz and /metrics\n"),
+    }
+}
+
+fn respond(status: StatusCode, media: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(media));
+    response
+}

@@ -1,0 +1,147 @@
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use super::Counters;
+use crate::options::LogTarget;
+
+/// A worker hands its lines over when it has this many bytes of them.
+const BATCH_BYTES: usize = 32 << 10;
+
+/// Batches that may wait for the writer: 8 MiB at most.
+const QUEUE: usize = 256;
+
+/// The access log's writer, a thread of its own.
+#[derive(Debug)]
+pub(crate) struct AccessLog {
+    sender: Option<SyncSender<Vec<u8>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl AccessLog {
+    pub(crate) fn start(target: &LogTarget) -> std::io::Result<Self> {
+        let out: Box<dyn Write + Send> = match target {
+            LogTarget::Off => return Ok(Self { sender: None, thread: None }),
+            LogTarget::Stdout => Box::new(std::io::stdout()),
+            LogTarget::File(path) => Box::new(open(path)?),
+        };
+        let (sender, receiver) = sync_channel(QUEUE);
+        let thread = thread::Builder::new().name("access-log".to_owned()).spawn(move || write(&receiver, out))?;
+        Ok(Self { sender: Some(sender), thread: Some(thread) })
+    }
+
+    /// Lines of one worker on their way to the writer.
+    pub(crate) fn buffer(&self, counters: Arc<Counters>) -> LineBuffer {
+        LineBuffer { sender: self.sender.clone(), bytes: Vec::new(), lines: 0, counters }
+    }
+
+    /// Waits until everything that was handed over is written; every [`LineBuffer`] must be gone by then.
+    pub(crate) fn finish(&mut self) {
+        self.sender = None;
+        if let Some(thread) = self.thread.take() {
+            // The writer doesn't panic; were it to, there would be nothing left to write.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn open(path: &PathBuf) -> std::io::Result<std::fs::File> {
+    std::fs::OpenOptions::new().create(true).append(true).open(path)
+}
+
+fn write(receiver: &Receiver<Vec<u8>>, mut out: Box<dyn Write + Send>) {
+    let mut told = false;
+    for batch in receiver {
+        let result = out.write_all(&batch).and_then(|()| out.flush());
+        if let Err(error) = result
+            && !std::mem::replace(&mut told, true)
+        {
+            tracing::error!(%error, "the access log can't be written");
+        }
+    }
+}
+
+/// Lines of one worker that haven't been handed over yet.
+#[derive(Debug)]
+pub(crate) struct LineBuffer {
+    sender: Option<SyncSender<Vec<u8>>>,
+    bytes: Vec<u8>,
+    lines: u64,
+    counters: Arc<Counters>,
+}
+
+impl LineBuffer {
+    pub(crate) fn is_on(&self) -> bool {
+        self.sender.is_some()
+    }
+
+    /// Adds a line: `make` appends it without its end.
+    pub(crate) fn line(&mut self, make: impl FnOnce(&mut Vec<u8>)) {
+        make(&mut self.bytes);
+        self.bytes.push(b'\n');
+        self.lines += 1;
+        if self.bytes.len() >= BATCH_BYTES {
+            self.flush();
+        }
+    }
+
+    /// Hands over what there is; never waits.
+    pub(crate) fn flush(&mut self) {
+        if self.bytes.is_empty() {
+            return;
+        }
+        let lines = std::mem::take(&mut self.lines);
+        let capacity = self.bytes.len().min(BATCH_BYTES);
+        let batch = std::mem::replace(&mut self.bytes, Vec::with_capacity(capacity));
+        if let Some(sender) = &self.sender
+            && sender.try_send(batch).is_err()
+        {
+            self.counters.log_dropped(lines);
+        }
+    }
+}
+
+impl Drop for LineBuffer {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::Relaxed;
+
+    use super::*;
+
+    #[test]
+    fn lines_arrive_in_order_and_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("access.log");
+        let mut log = AccessLog::start(&LogTarget::File(path.clone())).unwrap();
+        let mut buffer = log.buffer(Arc::default());
+        for n in 0..5000 {
+            buffer.line(|out| out.extend_from_slice(format!("{{\"n\":{n}}}").as_bytes()));
+        }
+        drop(buffer);
+        log.finish();
+        let text = std::fs::read_to_string(path).unwrap();
+        let expected: String = (0..5000).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn lines_that_nobody_takes_are_dropped_and_counted() {
+        let (sender, _receiver) = sync_channel(1);
+        let counters = Arc::<Counters>::default();
+        let mut buffer =
+            LineBuffer { sender: Some(sender), bytes: Vec::new(), lines: 0, counters: Arc::clone(&counters) };
+        for _ in 0..3 {
+            buffer.line(|out| out.push(b'x'));
+            buffer.line(|out| out.push(b'y'));
+            buffer.flush();
+        }
+        assert_eq!(counters.log_dropped.load(Relaxed), 4);
+    }
+}

@@ -1,0 +1,19 @@
+//! What is told of an edge: metrics, the access log, the admin server.
+//!
+//! In: one record a request, a few events a connection. Out: Prometheus text, JSON lines, answers to probes.
+//! Nothing here may slow a request down: counters are a worker's own and summed when scraped, log lines are
+//! handed over in batches, and what the log's reader can't take is dropped and counted.
+
+mod admin;
+mod counters;
+mod exposition;
+mod log;
+mod probe;
+mod record;
+
+pub(crate) use admin::{Admin, AdminSockets, Health};
+pub(crate) use counters::{ConnectionEnd, Counters, Handshake};
+pub(crate) use exposition::{Exposition, Gauges};
+pub(crate) use log::{AccessLog, LineBuffer};
+pub use probe::{Probe, ProbeError, probe};
+pub(crate) use record::Recorder;

@@ -12,6 +12,10 @@
 //! Each is synchronous and returns at once. The adaptor passes the same `conn` and `head` every time. Where a
 //! step sends an answer, its head stands in `scratch.response`.
 //!
+//! Where a step doesn't take the client's body (everything but [`Step::Fetch`] with
+//! [`BodyMode::Stream`](crate::BodyMode)), the adaptor reads and drops up to 64 KiB of it, or else closes the
+//! connection after the answer. 100 (Continue) is sent only when a plan streams the body.
+//!
 //! A fill (an origin's answer on its way into the cache) is a task of its own, never the client's: the
 //! adaptor starts it when a step carries one, drives it by the calls of [`Fill`](crate::Fill), and lets it run
 //! on when the client goes away.

@@ -12,9 +12,10 @@ use bytes::Bytes;
 
 use crate::Now;
 use crate::compile::CacheRules;
-use crate::phases::{fetch, trailers};
-use crate::plan::{FailureKind, FetchPlan, OriginFailure};
+use crate::phases::trailers;
+use crate::plan::{FetchPlan, OriginFailure};
 use crate::reason::Reason;
+use crate::retry::Retries;
 use crate::wire::{BodyHint, FieldBuf, Fields, Name, OriginHead};
 
 /// How long a fill may go on without anybody who reads it.
@@ -45,7 +46,7 @@ pub struct Fill {
     writer: Option<FillWriter>,
     rules: Arc<CacheRules>,
     facts: RequestFacts,
-    retries_left: u8,
+    retries: Retries,
     /// The plan carries the validators of what is stored.
     conditional: bool,
     answered: bool,
@@ -101,13 +102,13 @@ impl Fill {
             }
         }
         let origin = plan.site.config().origins.get(plan.origin);
-        let retries_left = origin.map_or(0, |origin| origin.retries.attempts);
+        let retries = Retries::new(origin.map_or(0, |origin| origin.retries.attempts));
         Self {
             plan,
             writer: Some(writer),
             rules,
             facts,
-            retries_left,
+            retries,
             conditional,
             answered: false,
             sent: Now::default(),
@@ -186,15 +187,10 @@ impl Fill {
 
     /// The attempt failed: before a head it may be made again, afterwards the readers are aborted.
     pub fn on_failure(&mut self, failure: OriginFailure, now: Now) -> FillStep {
-        if !self.answered && fetch::may_retry(failure) && self.retries_left > 0 {
-            self.retries_left -= 1;
+        if !self.answered && self.retries.take(failure) {
             return FillStep::Send;
         }
-        let reason = match failure.kind {
-            FailureKind::ClientBody => Reason::OriginReset,
-            kind => fetch::reason(kind),
-        };
-        self.fail(reason, now)
+        self.fail(failure.kind.reason(), now)
     }
 
     fn fail(&mut self, reason: Reason, now: Now) -> FillStep {

@@ -19,6 +19,7 @@ mod plan;
 mod reason;
 mod record;
 mod reply;
+mod retry;
 mod scratch;
 mod wire;
 mod worker;

@@ -6,6 +6,7 @@ use breakwater_edge_cache::{CacheStatus, KeyBuilder, Now};
 use crate::compile::{Route, Site};
 use crate::fill::Report;
 use crate::reason::Reason;
+use crate::retry::Retries;
 use crate::wire::ResponseHead;
 use crate::worker::View;
 
@@ -44,9 +45,9 @@ pub(crate) struct State {
     pub(crate) client_is_proxy: bool,
     pub(crate) reason: Option<Reason>,
     pub(crate) cache: Option<CacheStatus>,
-    /// Attempts at the origin so far, and how many more there may be.
+    /// Attempts at the origin so far, fills left aside.
     pub(crate) attempts: u8,
-    pub(crate) retries_left: u8,
+    pub(crate) retries: Retries,
     /// How often a fill was begun or joined.
     pub(crate) begins: u8,
     /// What the fill that this request leads tells of itself.

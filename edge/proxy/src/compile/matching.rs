@@ -122,6 +122,8 @@ enum Eaten {
 
 #[cfg(test)]
 mod tests {
+    use breakwater_edge_config::HeaderValueMatch::{Absent, Exact, Prefix, Present};
+
     use super::*;
 
     fn head<'a>(method: &'a str, target: &'a str, lines: &[(&'a str, &'a str)]) -> RequestHead<'a> {
@@ -164,7 +166,6 @@ mod tests {
         };
         let two = head("GET", "/", &[("X-A", "one"), ("other", "x"), ("x-a", "two")]);
         let none = head("GET", "/", &[]);
-        use HeaderValueMatch::{Absent, Exact, Prefix, Present};
         for (value, on_two, on_none) in [
             (Present, true, false),
             (Absent, false, true),

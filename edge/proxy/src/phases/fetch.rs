@@ -1,8 +1,9 @@
 //! `fetch`: a request to the origin for this visitor alone, and what becomes of its outcome.
 
-use std::hash::{DefaultHasher, Hasher as _};
+use std::hash::Hasher as _;
 
 use breakwater_edge_config::{Balancing, Endpoints, HashKey, HostHeader, Origin, OriginProtocol};
+use siphasher::sip::SipHasher13;
 
 use super::forwarding::{self, Purpose};
 use super::lookup::Target;
@@ -10,9 +11,10 @@ use super::{Context, decorate, key, prepare, route};
 use crate::boundary::Step;
 use crate::compile::Route;
 use crate::facts::Protocol;
-use crate::plan::{BodyMode, FailureKind, FetchPlan, OriginFailure};
+use crate::plan::{BodyMode, FetchPlan, OriginFailure};
 use crate::reason::Reason;
 use crate::reply::Exit;
+use crate::retry::Retries;
 use crate::scratch::Scratch;
 use crate::wire::{BodyHint, FieldBuf, Name, OriginHead, RequestHead};
 
@@ -32,10 +34,10 @@ pub(crate) fn pass(
     };
     plan.upgrade = upgrade(cx, plan.protocol);
     scratch.state.upgrade = plan.upgrade.is_some();
-    scratch.state.retries_left = match is_idempotent(cx.head.method) {
-        true => target.origin().map_or(0, |origin| origin.retries.attempts),
-        false => 0,
-    };
+    if is_idempotent(cx.head.method) {
+        let attempts = target.origin().map_or(0, |origin| origin.retries.attempts);
+        scratch.state.retries = Retries::new(attempts);
+    }
     scratch.state.attempts = 1;
     Ok(Step::Fetch(Box::new(plan)))
 }
@@ -100,7 +102,7 @@ fn authority(origin: &Origin, route: &Route, scratch: &Scratch) -> Vec<u8> {
 /// What consistent hashing hashes. The hasher's keys are fixed, so every edge sends a key to the same place.
 fn hash(cx: &Context<'_, '_>, origin: &Origin, target: &[u8], scratch: &Scratch) -> Option<u64> {
     let Balancing::ConsistentHash { key } = &origin.balancing else { return None };
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = SipHasher13::new();
     match key {
         HashKey::ClientAddress => {
             hasher.write(scratch.state.client?.to_string().as_bytes());
@@ -169,38 +171,10 @@ fn invalidate(cx: &Context<'_, '_>, status: u16, scratch: &mut Scratch) {
 
 /// No head came: once more, or an error.
 pub(crate) fn failure(failure: OriginFailure, scratch: &mut Scratch) -> Result<Step, Exit> {
-    if may_retry(failure) && scratch.state.retries_left > 0 {
-        scratch.state.retries_left -= 1;
+    if scratch.state.retries.take(failure) {
         scratch.state.attempts += 1;
         return Ok(Step::Retry);
     }
-    Err(reason(failure.kind).into())
+    Err(failure.kind.reason().into())
 }
 
-/// Only what surely had no effect that anybody saw, and where another attempt may end better. A timeout
-/// isn't repeated: an origin that is slow under load would get the load twice.
-pub(crate) fn may_retry(failure: OriginFailure) -> bool {
-    let transient = matches!(
-        failure.kind,
-        FailureKind::Connect | FailureKind::ConnectTimeout | FailureKind::Tls | FailureKind::Reset
-    );
-    transient && !failure.answer_began && !failure.body_consumed
-}
-
-/// The reason that a failure is told by.
-pub(crate) fn reason(kind: FailureKind) -> Reason {
-    match kind {
-        FailureKind::Unavailable => Reason::OriginUnavailable,
-        FailureKind::Overloaded => Reason::OriginOverloaded,
-        FailureKind::NoHealthyEndpoint => Reason::NoHealthyEndpoint,
-        FailureKind::Dns => Reason::OriginDns,
-        FailureKind::Forbidden => Reason::OriginForbidden,
-        FailureKind::Connect => Reason::OriginConnect,
-        FailureKind::ConnectTimeout => Reason::OriginConnectTimeout,
-        FailureKind::Tls => Reason::OriginTls,
-        FailureKind::Timeout => Reason::OriginTimeout,
-        FailureKind::Reset => Reason::OriginReset,
-        FailureKind::Protocol => Reason::OriginProtocol,
-        FailureKind::ClientBody => Reason::BodyTimeout,
-    }
-}

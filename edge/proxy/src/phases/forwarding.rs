@@ -116,7 +116,7 @@ pub(crate) fn write(
     out: &mut FieldBuf,
 ) {
     let fields = &cx.head.fields;
-    for field in fields.iter() {
+    for field in fields {
         if !is_hop_by_hop(fields, field) && passes(purpose, field) {
             out.push_field(field.id, field.name, field.value);
         }

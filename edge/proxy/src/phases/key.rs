@@ -120,10 +120,7 @@ fn is_dot_segment(segment: &[u8]) -> bool {
     let mut rest = segment.split(|b| *b == b';').next().unwrap_or_default();
     let mut dots = 0;
     while !rest.is_empty() {
-        let next = match rest {
-            [b'.', next @ ..] | [b'%', b'2', b'e' | b'E', next @ ..] => next,
-            _ => return false,
-        };
+        let ([b'.', next @ ..] | [b'%', b'2', b'e' | b'E', next @ ..]) = rest else { return false };
         dots += 1;
         rest = next;
     }

@@ -14,7 +14,7 @@ pub(crate) fn run(cx: &Context<'_, '_>, scratch: &mut Scratch) -> Result<(), Rea
     let head = cx.head;
     method(head.method)?;
     target(head)?;
-    for field in head.fields.iter() {
+    for field in &head.fields {
         check_field(field, cx.conn.protocol)?;
     }
     framing(head, cx.conn.protocol)?;

@@ -6,7 +6,7 @@ use crate::wire::{BodyHint, Name, OriginHead, RequestHead, ResponseHead};
 /// Writes the head of an answer that passes through to one visitor.
 pub(crate) fn passed(request: &RequestHead<'_>, answer: &OriginHead<'_>, out: &mut ResponseHead) {
     out.reset(answer.status);
-    for field in answer.fields.iter() {
+    for field in &answer.fields {
         if !is_hop_by_hop(&answer.fields, field) {
             out.fields.push_field(field.id, field.name, field.value);
         }

@@ -14,7 +14,7 @@ pub const MAX_TRAILER_BYTES: usize = 8 << 10;
 pub fn filter(trailers: &Fields<'_>, out: &mut FieldBuf) -> bool {
     out.clear();
     let mut bytes = 0;
-    for field in trailers.iter() {
+    for field in trailers {
         bytes += field.name.len() + field.value.len();
         let well_formed = !field.name.is_empty()
             && field.name.iter().all(|b| is_token_byte(*b))

@@ -122,6 +122,15 @@ impl<'a> Fields<'a> {
     }
 }
 
+impl<'f, 'a> IntoIterator for &'f Fields<'a> {
+    type Item = &'f Field<'a>;
+    type IntoIter = std::slice::Iter<'f, Field<'a>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 impl FieldsView for Fields<'_> {
     fn visit_all<'b>(&'b self, each: &mut dyn FnMut(&'b [u8], &'b [u8])) {
         for field in &self.lines {

@@ -15,6 +15,8 @@ mod forwarding;
 mod isolation;
 mod origins;
 mod parse;
+mod policies;
+mod properties;
 mod routing;
 mod sites;
 mod storing;

@@ -478,12 +478,9 @@ impl World {
         match step {
             Step::Serve { hit, send_body, fill } => {
                 exchange.head();
-                while send_body {
-                    let offset = exchange.got.body.len() as u64;
-                    let part = hit.slice(offset, 3);
-                    if part.is_empty() {
-                        break;
-                    }
+                let size = if send_body { hit.body_len() } else { 0 };
+                while (exchange.got.body.len() as u64) < size {
+                    let part = hit.slice(exchange.got.body.len() as u64, 3);
                     exchange.got.body.push_str(&text(part));
                 }
                 exchange.reader = None;

@@ -60,6 +60,8 @@ fn only_idempotent_requests_without_any_effect_seen_are_tried_again_and_not_for_
         ("POST", post(), clean, 1),
         ("answer began", put(), OriginFailure { answer_began: true, ..clean }, 1),
         ("body consumed", put(), OriginFailure { body_consumed: true, ..clean }, 1),
+        ("closed while idle", Request::get("/"), OriginFailure { reused_connection: true, ..clean }, 3),
+        ("POST, closed while idle", post(), OriginFailure { reused_connection: true, ..clean }, 1),
         ("timeout", Request::get("/"), OriginFailure { kind: FailureKind::Timeout, ..clean }, 1),
     ] {
         let mut world = World::shop(|_| ());

@@ -7,21 +7,21 @@ use breakwater_edge_config::incarnation::Incarnation;
 
 /// Objects that a list lacked and that stay in use until somebody stands behind their absence.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Hold {
+pub(super) struct Hold {
     /// Their names.
-    pub names: BTreeSet<String>,
+    pub(super) names: BTreeSet<String>,
     /// A list that lacked them didn't continue the history that was known: only a person's word counts.
-    pub broken_history: bool,
+    pub(super) broken_history: bool,
 }
 
 /// True for the object of a site.
-pub fn is_site(name: &str) -> bool {
+pub(super) fn is_site(name: &str) -> bool {
     name.starts_with(SITE_SECRET_PREFIX)
 }
 
 /// True when a list of `listed` lacks so much of what was there that it isn't believed: everything, the
 /// region's settings, or more than 30 % of the sites. `missing` is what `before` has and `listed` lacks.
-pub fn shrank(before: &BTreeSet<&str>, listed: &BTreeSet<String>, missing: &BTreeSet<String>) -> bool {
+pub(super) fn shrank(before: &BTreeSet<&str>, listed: &BTreeSet<String>, missing: &BTreeSet<String>) -> bool {
     if missing.is_empty() {
         return false;
     }
@@ -34,7 +34,7 @@ impl Hold {
     /// What may go now that the operator, or a person, says that `sites` is the number of sites. The region's
     /// settings go by a person's word only: the operator always publishes them, so its word would be a
     /// contradiction.
-    pub fn released(&self, said: &Incarnation, sites: u64) -> BTreeSet<String> {
+    pub(super) fn released(&self, said: &Incarnation, sites: u64) -> BTreeSet<String> {
         if said.accepted_sites == Some(sites) {
             self.names.clone()
         } else if said.sites == Some(sites) && !self.broken_history {
@@ -47,7 +47,7 @@ impl Hold {
 }
 
 /// How many of `held` are sites that aren't held back by `hold`.
-pub fn believed_sites<V>(held: &BTreeMap<String, V>, hold: &Hold) -> u64 {
+pub(super) fn believed_sites<V>(held: &BTreeMap<String, V>, hold: &Hold) -> u64 {
     let believed = held
         .keys()
         .filter(|name| is_site(name) && !hold.names.contains(*name));

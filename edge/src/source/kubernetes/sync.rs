@@ -14,38 +14,38 @@ use super::hold::{self, Hold};
 
 /// A point in the history of the namespace's objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Position {
+pub(super) struct Position {
     /// The history; empty while there is none.
-    pub incarnation: String,
+    pub(super) incarnation: String,
     /// The version in it.
-    pub version: u64,
+    pub(super) version: u64,
 }
 
 /// What a session before this one left behind.
 #[derive(Clone, Debug, Default)]
-pub struct Kept {
+pub(super) struct Kept {
     /// Every object that is held, with the hash of its newest files.
-    pub objects: BTreeMap<String, ContentHash>,
+    pub(super) objects: BTreeMap<String, ContentHash>,
     /// Everything up to here is held; `None` when that can't be said.
-    pub position: Option<Position>,
+    pub(super) position: Option<Position>,
     /// What was held back.
-    pub hold: Hold,
+    pub(super) hold: Hold,
     /// What is held was once all that there was.
-    pub complete: bool,
+    pub(super) complete: bool,
 }
 
 /// What the incarnation's object and the collection said at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probe {
+pub(super) struct Probe {
     /// `None` while there is no such object.
-    pub incarnation: Option<Incarnation>,
+    pub(super) incarnation: Option<Incarnation>,
     /// The collection's current version.
-    pub version: u64,
+    pub(super) version: u64,
 }
 
 /// What happened.
 #[derive(Clone, Debug)]
-pub enum Input {
+pub(super) enum Input {
     /// A rest is over.
     Rested,
     /// The answer to [`Ask::Probe`].
@@ -103,7 +103,7 @@ pub enum Input {
 
 /// What to ask for; it replaces whatever is under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
+pub(super) enum Ask {
     /// Wait, a random time between the two.
     Rest {
         /// Least milliseconds.
@@ -123,7 +123,7 @@ pub enum Ask {
 
 /// What to do, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(super) enum Action {
     /// The object is new or another.
     Put {
         /// Its name.
@@ -146,7 +146,7 @@ pub enum Action {
 
 /// Why everything is listed anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListReason {
+pub(super) enum ListReason {
     /// There is no position to resume from.
     NoPosition,
     /// The server doesn't know the version any more.
@@ -171,7 +171,7 @@ enum Phase {
 
 /// The state machine.
 #[derive(Debug)]
-pub struct Sync {
+pub(super) struct Sync {
     held: BTreeMap<String, ContentHash>,
     hold: Hold,
     position: Option<Position>,
@@ -193,7 +193,7 @@ const LIST_SPREAD_MS: u64 = 3_000;
 
 impl Sync {
     /// Goes on from what was kept. Ask for [`Ask::Probe`] first.
-    pub fn new(kept: Kept) -> Self {
+    pub(super) fn new(kept: Kept) -> Self {
         Self {
             held: kept.objects,
             hold: kept.hold,
@@ -209,54 +209,59 @@ impl Sync {
     }
 
     /// The version that was reached; 0 without a position.
-    pub fn version(&self) -> u64 {
+    pub(super) fn version(&self) -> u64 {
         self.position.as_ref().map_or(0, |position| position.version)
     }
 
     /// From where a later session may resume.
-    pub fn position(&self) -> Option<&Position> {
+    pub(super) fn position(&self) -> Option<&Position> {
         self.position.as_ref()
     }
 
     /// What is acknowledged. After a restore of the server's store this stays at what was reached before,
     /// until the history has another name or has come that far again: an acknowledgement from its own future
     /// is how the operator learns of the restore.
-    pub fn acknowledged(&self) -> Option<&Position> {
+    pub(super) fn acknowledged(&self) -> Option<&Position> {
         self.future.as_ref().or(self.position.as_ref())
     }
 
     /// What is held back.
-    pub fn hold(&self) -> &Hold {
+    pub(super) fn hold(&self) -> &Hold {
         &self.hold
     }
 
     /// Everything that the region has was held at least once, its settings among it.
-    pub fn complete(&self) -> bool {
+    pub(super) fn complete(&self) -> bool {
         self.complete
     }
 
+    /// How many objects are held.
+    pub(super) fn objects(&self) -> usize {
+        self.held.len()
+    }
+
     /// How many sites the server's list has.
-    pub fn believed_sites(&self) -> u64 {
+    pub(super) fn believed_sites(&self) -> u64 {
         hold::believed_sites(&self.held, &self.hold)
     }
 
     /// A watch runs and nothing is being listed.
-    pub fn watching(&self) -> bool {
+    pub(super) fn watching(&self) -> bool {
         matches!(self.phase, Phase::Watching)
     }
 
     /// Failures since something last went well.
-    pub fn failures(&self) -> u32 {
+    pub(super) fn failures(&self) -> u32 {
         self.failures
     }
 
     /// Lists that were begun, and why the next or the one under way is needed.
-    pub fn lists(&self) -> (u64, Option<ListReason>) {
+    pub(super) fn lists(&self) -> (u64, Option<ListReason>) {
         (self.lists, self.list_why)
     }
 
     /// Takes in what happened.
-    pub fn step(&mut self, input: Input) -> Vec<Action> {
+    pub(super) fn step(&mut self, input: Input) -> Vec<Action> {
         let mut out = Vec::new();
         match input {
             Input::Rested => self.probe(&mut out),

@@ -143,7 +143,7 @@ pub(crate) fn answer(
         return Err(Reason::OriginProtocol.into());
     }
     invalidate(cx, answer.status, scratch);
-    prepare::passed(cx.head, answer, &mut scratch.response);
+    prepare::passed(cx.head, answer, cx.now, &mut scratch.response);
     scratch.state.answered = Some(cx.now);
     if upgraded {
         return Ok(Step::Upgrade);

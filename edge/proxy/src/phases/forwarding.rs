@@ -117,7 +117,12 @@ pub(crate) fn write(
 ) {
     let fields = &cx.head.fields;
     for field in fields {
-        if !is_hop_by_hop(fields, field) && passes(purpose, field) {
+        if is_hop_by_hop(fields, field) || !passes(purpose, field) {
+            continue;
+        }
+        if field.id == Name::Cookie && fields.is_repeated(Name::Cookie) {
+            joined_cookies(fields, &mut scratch.bytes, out);
+        } else {
             out.push_field(field.id, field.name, field.value);
         }
     }
@@ -144,6 +149,21 @@ pub(crate) fn write(
     told_of_visitor(cx, purpose, scratch, out);
     site.request_headers.apply(out);
     route.request_headers.apply(out);
+}
+
+/// HTTP/2 may split cookies over lines; origins expect one (RFC 9113 §8.2.3).
+fn joined_cookies(fields: &Fields<'_>, line: &mut Vec<u8>, out: &mut FieldBuf) {
+    if out.has(Name::Cookie) {
+        return;
+    }
+    line.clear();
+    for (at, value) in fields.all(Name::Cookie).enumerate() {
+        if at > 0 {
+            line.extend_from_slice(b"; ");
+        }
+        line.extend_from_slice(value);
+    }
+    out.push(Name::Cookie, line);
 }
 
 /// With strict headers, of the cookies those that are in the key.

@@ -9,7 +9,7 @@ use breakwater_edge_cache::{
 use breakwater_edge_config::Origin;
 
 use super::forwarding::Purpose;
-use super::{Context, cookies, fetch, key, serve};
+use super::{Context, cookies, fetch, key, parse, serve};
 use crate::boundary::Step;
 use crate::compile::{Action, CacheRules, Route, Site};
 use crate::fill::{Fill, Report};
@@ -81,11 +81,21 @@ fn may_use(cx: &Context<'_, '_>, target: Target<'_>) -> Result<(), (Fwd, Option<
     if !target.route.opaque_paths && key::is_ambiguous(head.path()) {
         return Err((Fwd::Bypass, Some(CacheReason::AmbiguousPath)));
     }
+    // The origin won't see what Connection nominates, but keys and variants would: an answer made without
+    // the field would be stored as if made with it.
+    if parse::nominated(&head.fields).any(|name| head.fields.named(name).next().is_some() && !is_of_hop(name)) {
+        return Err((Fwd::Bypass, Some(CacheReason::Bypass)));
+    }
     // Preconditions on the state of the origin are the origin's to evaluate (RFC 9111 §4.3.2).
     if head.fields.has(Name::IfMatch) || head.fields.has(Name::IfUnmodifiedSince) {
         return Err((Fwd::Request, None));
     }
     Ok(())
+}
+
+/// Fields that no key and no variant is made of, since they never reach an origin.
+fn is_of_hop(name: &[u8]) -> bool {
+    matches!(Name::of(name), Name::KeepAlive | Name::Te | Name::Upgrade | Name::Connection)
 }
 
 fn stale(

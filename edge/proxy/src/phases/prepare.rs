@@ -1,11 +1,18 @@
 //! `prepare`: an origin's answer freed from what belonged to its connection.
 
+use breakwater_edge_cache::DateWriter;
+
 use super::forwarding::is_hop_by_hop;
+use crate::Now;
 use crate::wire::{BodyHint, Name, OriginHead, RequestHead, ResponseHead};
 
 /// Writes the head of an answer that passes through to one visitor.
-pub(crate) fn passed(request: &RequestHead<'_>, answer: &OriginHead<'_>, out: &mut ResponseHead) {
+pub(crate) fn passed(request: &RequestHead<'_>, answer: &OriginHead<'_>, now: Now, out: &mut ResponseHead) {
     out.reset(answer.status);
+    // RFC 9110 §6.6.1: who forwards an answer without a date adds it.
+    if answer.status != 101 && !answer.fields.has(Name::Date) {
+        out.fields.push(Name::Date, DateWriter::default().write(now.wall_secs()));
+    }
     for field in &answer.fields {
         if !is_hop_by_hop(&answer.fields, field) {
             out.fields.push_field(field.id, field.name, field.value);

@@ -221,3 +221,12 @@ fn consistent_hashing_gets_the_same_number_for_the_same_key() {
     assert!(header(Request::get("/").with("x-user", "1")).is_some());
     assert!(number(HashKey::ClientAddress, Request::get("/")).is_some());
 }
+
+#[test]
+fn cookies_that_http2_split_reach_the_origin_as_one_line() {
+    let mut world = World::shop(|_| ());
+    world.conn = connection(Protocol::Http2, "198.51.100.7");
+    let asked = world.forwarded(post().with("cookie", "a=1").with("x", "y").with("cookie", "b=2"));
+    let cookies = asked.plan.fields.iter().filter(|(name, _)| *name == b"cookie").count();
+    assert_eq!((cookies, asked.field("cookie").as_deref()), (1, Some("a=1; b=2")));
+}

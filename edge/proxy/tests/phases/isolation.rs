@@ -148,3 +148,22 @@ fn keyed_values_cannot_run_into_each_other() {
     }
     assert_eq!(world.asked.len(), 5);
 }
+
+#[test]
+fn a_field_that_the_origin_does_not_see_selects_no_entry() {
+    let answer = |body| Answer::new(200, &[("cache-control", "max-age=60"), ("vary", "accept-language")], body);
+    let mut world = World::shop(|site| {
+        let mut policy = CachePolicy::rfc();
+        policy.key.headers = vec!["x-tenant".into()];
+        site.cache = Some(policy);
+    });
+    for name in ["accept-language", "x-tenant"] {
+        let hidden = || Request::get("/").with(name, "1").with("connection", &format!("keep-alive, {name}"));
+        let got = world.exchange(hidden(), &answer("without"));
+        assert_eq!(got.field("cache-status").as_deref(), Some("breakwater; fwd=bypass; detail=bypass"));
+        let seen = world.exchange(Request::get("/").with(name, "1"), &answer("with"));
+        assert_eq!(seen.body, "with");
+    }
+    let harmless = Request::get("/plain").with("connection", "close, te").with("te", "trailers");
+    assert_eq!(world.exchange(harmless, &answer("x")).field("cache-status").as_deref(), Some("breakwater; fwd=uri-miss; stored"));
+}

@@ -18,7 +18,7 @@ fn answers_pass_without_what_belongs_to_the_origins_connection() {
     let got = world.exchange(post(), &answer);
     assert_eq!((got.status, got.body.as_str(), got.length), (201, "ok", Some(2)));
     let names: Vec<_> = got.fields.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["x-a", "set-cookie", "set-cookie", "cache-status"]);
+    assert_eq!(names, ["date", "x-a", "set-cookie", "set-cookie", "cache-status"]);
     assert_eq!(got.field("cache-status").as_deref(), Some("breakwater; fwd=method"));
 }
 

@@ -104,6 +104,8 @@ fn half_of_the_platforms_policies_are_not_taken_for_all() {
     assert_eq!(Shared::resolve(&region, &parts).unwrap_err().to_string(), "policy b: its part holds a");
 }
 
+type Change = Box<dyn Fn(&mut SiteConfig)>;
+
 #[test]
 fn a_site_that_cannot_be_served_says_exactly_why() {
     let set = |name: &str, value: &str| HeaderEdits {
@@ -120,7 +122,7 @@ fn a_site_that_cannot_be_served_says_exactly_why() {
             strip_query: false,
         })
     };
-    let cases: Vec<(Box<dyn Fn(&mut SiteConfig)>, &str)> = vec![
+    let cases: Vec<(Change, &str)> = vec![
         (
             Box::new(|site| site.routes[0].action = RouteAction::Forward { origin: "nowhere".into() }),
             "route all: the site has no origin \"nowhere\"",

@@ -1,162 +1,18 @@
-//! The in-memory adaptor: clients and origins are values, every exchange moves when the test says so.
-
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use breakwater_edge_cache::{Cache, CacheConfig, Finished};
-use breakwater_edge_config::{
-    Balancing, Endpoint, Endpoints, HeaderEdits, HostHeader, HostPattern, Origin, OriginProtocol,
-    OriginTimeouts, RequestMatch, Retries, Route, RouteAction, SiteConfig, SiteId, TlsVersion,
-};
+use breakwater_edge_config::SiteConfig;
 use breakwater_edge_guard::{RateTable, Seed};
 use breakwater_edge_proxy::compile::{Directory, Shared as Policies, Site};
 use breakwater_edge_proxy::{
-    BodyHint, Chunk, ConnFacts, End, Event, FailureKind, FetchPlan, Fields, Fill, FillReader, FillStep, Now,
-    OriginFailure, OriginHead, Protocol, Reason, RequestHead, Scratch, Shared, Step, TlsFacts, Worker,
+    BodyHint, Chunk, ConnFacts, End, Event, FailureKind, Fill, FillReader, FillStep, Now, OriginFailure,
+    OriginHead, Protocol, Reason, Scratch, Shared, Step, Worker,
 };
 
-/// Owned `(name, value)` lines.
-pub(crate) type Lines = Vec<(String, String)>;
-
-pub(crate) fn lines(of: &[(&str, &str)]) -> Lines {
-    of.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-}
-
-fn index(lines: &Lines) -> Fields<'_> {
-    Fields::from_lines(lines.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))).unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// A request as a client writes it.
-#[derive(Clone, Debug)]
-pub(crate) struct Request {
-    pub(crate) method: &'static str,
-    pub(crate) target: String,
-    pub(crate) authority: Option<&'static str>,
-    pub(crate) fields: Lines,
-    pub(crate) body: BodyHint,
-    pub(crate) http10: bool,
-}
-
-impl Request {
-    pub(crate) fn new(method: &'static str, host: &str, target: &str) -> Self {
-        Self {
-            method,
-            target: target.to_owned(),
-            authority: None,
-            fields: lines(&[("host", host)]),
-            body: BodyHint::None,
-            http10: false,
-        }
-    }
-
-    pub(crate) fn get(target: &str) -> Self {
-        Self::new("GET", "shop.example", target)
-    }
-
-    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
-        self.fields.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    fn head(&self) -> RequestHead<'_> {
-        RequestHead {
-            method: self.method.as_bytes(),
-            http10: self.http10,
-            scheme: None,
-            authority: self.authority.map(str::as_bytes),
-            target: self.target.as_bytes(),
-            fields: index(&self.fields),
-            body: self.body,
-        }
-    }
-}
-
-/// What a client saw.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Got {
-    pub(crate) status: u16,
-    pub(crate) fields: Lines,
-    pub(crate) body: String,
-    pub(crate) length: Option<u64>,
-    pub(crate) trailers: Lines,
-    pub(crate) ended: Option<Ended>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    Whole,
-    WholeThenClose,
-    Closed(Reason),
-    Reset(Reason),
-    Upgraded,
-    Aborted,
-}
-
-impl Got {
-    /// The values of a field, joined by `, `.
-    pub(crate) fn field(&self, name: &str) -> Option<String> {
-        let values: Vec<_> = self.fields.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect();
-        (!values.is_empty()).then(|| values.join(", "))
-    }
-}
-
-/// A request that an origin received.
-#[derive(Debug)]
-pub(crate) struct Asked {
-    pub(crate) plan: FetchPlan,
-    by: By,
-}
-
-#[derive(Debug)]
-enum By {
-    Client(usize),
-    Fill(Box<Fill>),
-    /// Answered, failed, or sent again.
-    Nobody,
-}
-
-impl Asked {
-    pub(crate) fn field(&self, name: &str) -> Option<String> {
-        let values: Vec<_> =
-            self.plan.fields.iter().filter(|(n, _)| *n == name.as_bytes()).map(|(_, v)| text(v)).collect();
-        (!values.is_empty()).then(|| values.join(", "))
-    }
-
-    /// `METHOD authority target`.
-    pub(crate) fn line(&self) -> String {
-        let plan = &self.plan;
-        format!("{} {} {}", text(&plan.method), text(&plan.authority), text(&plan.target))
-    }
-
-    /// The answer is for the cache, too.
-    pub(crate) fn is_fill(&self) -> bool {
-        matches!(self.by, By::Fill(_))
-    }
-}
-
-/// An origin's answer.
-#[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) fields: Lines,
-    pub(crate) body: &'static str,
-}
-
-impl Answer {
-    pub(crate) fn new(status: u16, fields: &[(&str, &str)], body: &'static str) -> Self {
-        Self { status, fields: lines(fields), body }
-    }
-
-    pub(crate) fn ok() -> Self {
-        Self::new(200, &[("content-type", "text/plain")], "hello")
-    }
-}
+use super::sites::{connection, site};
+use super::values::{Answer, Asked, By, Ended, Got, Lines, Request, index, lines, text};
 
 struct Exchange {
     conn: ConnFacts,
@@ -178,61 +34,6 @@ pub(crate) struct World {
     /// The connection that the next clients use.
     pub(crate) conn: ConnFacts,
     exchanges: Vec<Exchange>,
-}
-
-/// A site `name` for one host with one origin `app` and one route to it.
-pub(crate) fn site(name: &str, host: &str) -> SiteConfig {
-    SiteConfig {
-        id: SiteId { home: "eu".to_owned(), namespace: "team".to_owned(), name: name.to_owned() },
-        uid: format!("uid-{name}"),
-        hosts: vec![HostPattern::parse(host).unwrap()],
-        certificates: Vec::new(),
-        tls: breakwater_edge_config::TlsSettings::default(),
-        origins: vec![origin("app")],
-        routes: vec![route("all")],
-        request_headers: HeaderEdits::default(),
-        response_headers: HeaderEdits::default(),
-        security_headers: breakwater_edge_config::SecurityHeaders::default(),
-        cors: None,
-        hotlink: None,
-        client_address: breakwater_edge_config::ClientAddress::default(),
-        rates: Vec::new(),
-        cache: None,
-        shared: Vec::new(),
-        debug_headers: false,
-    }
-}
-
-pub(crate) fn origin(name: &str) -> Origin {
-    Origin {
-        name: name.to_owned(),
-        endpoints: Endpoints::Addresses {
-            list: vec![Endpoint { address: "192.0.2.9".parse().unwrap(), port: 80, weight: 1 }],
-        },
-        tls: None,
-        protocol: OriginProtocol::Http1,
-        host_header: HostHeader::Visitor,
-        timeouts: OriginTimeouts::default(),
-        retries: Retries { attempts: 1 },
-        balancing: Balancing::RoundRobin,
-        health_check: None,
-        max_connections: 100,
-        max_requests: 100,
-    }
-}
-
-pub(crate) fn route(name: &str) -> Route {
-    Route {
-        name: name.to_owned(),
-        matches: RequestMatch::default(),
-        action: RouteAction::Forward { origin: "app".to_owned() },
-        rewrite: None,
-        request_headers: HeaderEdits::default(),
-        response_headers: HeaderEdits::default(),
-        cache: None,
-        rates: Vec::new(),
-        opaque_paths: false,
-    }
 }
 
 impl World {
@@ -541,23 +342,3 @@ impl Exchange {
     }
 }
 
-/// A connection without TLS from an address.
-pub(crate) fn connection(protocol: Protocol, peer: &str) -> ConnFacts {
-    ConnFacts {
-        id: 1,
-        peer: SocketAddr::new(peer.parse().unwrap(), 50_000),
-        local: "192.0.2.1:80".parse().unwrap(),
-        protocol,
-        tls: None,
-    }
-}
-
-/// A connection over TLS 1.3 with a certificate for these names.
-pub(crate) fn tls_connection(protocol: Protocol, names: &[&str]) -> ConnFacts {
-    let names: Vec<_> = names.iter().map(|name| HostPattern::parse(name).unwrap()).collect();
-    ConnFacts {
-        local: "192.0.2.1:443".parse().unwrap(),
-        tls: Some(TlsFacts { names: names.into(), version: TlsVersion::Tls13 }),
-        ..connection(protocol, "198.51.100.7")
-    }
-}

@@ -142,7 +142,9 @@ impl Fill {
         }
         // RFC 5861 §4: these statuses are errors that a stale answer may stand in for.
         let failed = matches!(answer.status, 500 | 502..=504);
-        let Some(writer) = &mut self.writer else { return FillStep::Done };
+        let Some(writer) = &mut self.writer else {
+            return FillStep::Done;
+        };
         if failed && writer.serve_stale(CacheReason::OriginFailed, now) {
             return FillStep::Done;
         }
@@ -170,8 +172,14 @@ impl Fill {
     }
 
     fn validated(&mut self, answer: &OriginHead<'_>, now: Now) -> FillStep {
-        let Some(writer) = self.writer.take() else { return FillStep::Done };
-        let not_modified = NotModified { fields: &answer.fields, sent: self.sent, received: now };
+        let Some(writer) = self.writer.take() else {
+            return FillStep::Done;
+        };
+        let not_modified = NotModified {
+            fields: &answer.fields,
+            sent: self.sent,
+            received: now,
+        };
         match writer.not_modified(&not_modified, self.facts, &self.rules.store) {
             Ok(()) => FillStep::Done,
             Err(writer) => {
@@ -196,7 +204,11 @@ impl Fill {
     fn fail(&mut self, reason: Reason, now: Now) -> FillStep {
         self.report.failed(reason);
         if let Some(mut writer) = self.writer.take() {
-            let cause = if self.answered { CacheReason::Truncated } else { CacheReason::OriginFailed };
+            let cause = if self.answered {
+                CacheReason::Truncated
+            } else {
+                CacheReason::OriginFailed
+            };
             if !writer.serve_stale(cause, now) {
                 writer.abort(cause);
             }
@@ -238,7 +250,9 @@ impl Fill {
 
     /// The body is whole, by its framing. `Err`: it was not as long as the head said.
     pub fn finish(mut self, origin_trailers: Option<&Fields<'_>>) -> Result<Finished, CacheReason> {
-        let Some(writer) = self.writer.take() else { return Err(CacheReason::Dropped) };
+        let Some(writer) = self.writer.take() else {
+            return Err(CacheReason::Dropped);
+        };
         let mut filtered = FieldBuf::default();
         let trailers = match origin_trailers {
             Some(fields) if !trailers::filter(fields, &mut filtered) => {

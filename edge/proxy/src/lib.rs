@@ -26,8 +26,8 @@ mod worker;
 
 pub use boundary::{End, Event, Step};
 pub use breakwater_edge_cache::{Chunk, FillReader, HeadEvent, Hit, Now, Reason as CacheReason};
-pub use fill::{Fill, FillStep, MAX_ORPHANED_MS};
 pub use facts::{ConnFacts, Protocol, TlsFacts};
+pub use fill::{Fill, FillStep, MAX_ORPHANED_MS};
 pub use phases::trailers;
 pub use plan::{BodyMode, FailureKind, FetchPlan, OriginFailure};
 pub use reason::Reason;

@@ -37,10 +37,14 @@ pub fn early(reason: Reason, now: Now, response: &mut ResponseHead) -> Bytes {
     };
     let body = Bytes::from_static(text(status).as_bytes());
     begin(response, status, now);
-    response.fields.push(Name::ContentType, b"text/plain; charset=utf-8");
+    response
+        .fields
+        .push(Name::ContentType, b"text/plain; charset=utf-8");
     response.fields.push(Name::CacheControl, b"no-store");
     if reason == Reason::MethodRefused {
-        response.fields.push_named(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        response
+            .fields
+            .push_named(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
     }
     response.length = Some(body.len() as u64);
     body
@@ -49,7 +53,9 @@ pub fn early(reason: Reason, now: Now, response: &mut ResponseHead) -> Bytes {
 /// Begins the head of an answer that is made here.
 pub(crate) fn begin(response: &mut ResponseHead, status: u16, now: Now) {
     response.reset(status);
-    response.fields.push(Name::Date, DateWriter::default().write(now.wall_secs()));
+    response
+        .fields
+        .push(Name::Date, DateWriter::default().write(now.wall_secs()));
 }
 
 /// Turns an early exit into a step.
@@ -68,8 +74,15 @@ pub(crate) fn exit(exit: Exit, cx: &Context<'_, '_>, scratch: &mut Scratch) -> S
     scratch.state.reason = Some(reason);
     scratch.state.answered = Some(cx.now);
     decorate::run(cx, scratch);
-    let body = if cx.head.method == b"HEAD" { Bytes::new() } else { body };
-    Step::Reply { body, close: must_close(reason) }
+    let body = if cx.head.method == b"HEAD" {
+        Bytes::new()
+    } else {
+        body
+    };
+    Step::Reply {
+        body,
+        close: must_close(reason),
+    }
 }
 
 /// True where the bytes that follow on the connection can't be trusted to be a request.

@@ -12,14 +12,22 @@ pub(crate) struct Retries {
 impl Retries {
     /// For an idempotent request.
     pub(crate) fn new(attempts: u8) -> Self {
-        Self { left: attempts, closed_while_idle: true }
+        Self {
+            left: attempts,
+            closed_while_idle: true,
+        }
     }
 
     /// Takes one for another attempt, if this failure allows any: what failed had no effect that anybody saw,
     /// and another attempt may end better. A timeout isn't repeated: an origin that is slow under load would
     /// get the load twice.
     pub(crate) fn take(&mut self, failure: OriginFailure) -> bool {
-        let OriginFailure { kind, answer_began, body_consumed, reused_connection } = failure;
+        let OriginFailure {
+            kind,
+            answer_began,
+            body_consumed,
+            reused_connection,
+        } = failure;
         if answer_began || body_consumed {
             return false;
         }

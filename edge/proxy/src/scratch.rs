@@ -57,11 +57,21 @@ pub(crate) struct State {
 }
 
 impl Scratch {
+    /// Lets go of what the last request held (its configuration above all) and keeps the buffers: for a pool,
+    /// after the record was made.
+    pub fn release(&mut self) {
+        self.state = State::default();
+    }
+
     pub(crate) fn begin(&mut self, view: Arc<View>, now: Now) {
         self.host.clear();
         self.port = None;
         self.response.reset(0);
-        self.state = State { view: Some(view), started: now, ..State::default() };
+        self.state = State {
+            view: Some(view),
+            started: now,
+            ..State::default()
+        };
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use breakwater_edge_cache::Cache;
 use breakwater_edge_guard::RateTable;
 
+use crate::Now;
 use crate::boundary::{End, Event, Step};
 use crate::compile::{Directory, Snapshot};
-use crate::Now;
 use crate::facts::ConnFacts;
 use crate::phases::{self, Context};
 use crate::record::Record;
@@ -50,18 +50,14 @@ pub struct Worker {
 impl Worker {
     /// A worker that serves what `shared` holds, now and after each change.
     pub fn new(shared: Arc<Shared>) -> Self {
-        let view = RefCell::new(Arc::new(View { snapshot: shared.directory.current() }));
+        let view = RefCell::new(Arc::new(View {
+            snapshot: shared.directory.current(),
+        }));
         Self { shared, view }
     }
 
     /// Begins a request: its head is complete, its body not read.
-    pub fn on_head(
-        &self,
-        conn: &ConnFacts,
-        head: &RequestHead<'_>,
-        now: Now,
-        scratch: &mut Scratch,
-    ) -> Step {
+    pub fn on_head(&self, conn: &ConnFacts, head: &RequestHead<'_>, now: Now, scratch: &mut Scratch) -> Step {
         let view = self.view();
         scratch.begin(Arc::clone(&view), now);
         phases::begin(&self.context(conn, head, now, &view), scratch)
@@ -82,7 +78,12 @@ impl Worker {
 
     /// A 1xx of the origin other than 101: true when `scratch.response` holds what the client is sent
     /// (RFC 9110 §15.2). Only for requests in [`Step::Fetch`].
-    pub fn on_interim(&self, head: &RequestHead<'_>, interim: &OriginHead<'_>, scratch: &mut Scratch) -> bool {
+    pub fn on_interim(
+        &self,
+        head: &RequestHead<'_>,
+        interim: &OriginHead<'_>,
+        scratch: &mut Scratch,
+    ) -> bool {
         phases::interim::run(head, interim, scratch)
     }
 
@@ -110,14 +111,22 @@ impl Worker {
         now: Now,
         view: &'r View,
     ) -> Context<'r, 'a> {
-        Context { shared: &self.shared, view, conn, head, now }
+        Context {
+            shared: &self.shared,
+            view,
+            conn,
+            head,
+            now,
+        }
     }
 
     /// The newest configuration: one load where nothing changed.
     fn view(&self) -> Arc<View> {
         let mut view = self.view.borrow_mut();
         if view.snapshot.generation() != self.shared.directory.generation() {
-            *view = Arc::new(View { snapshot: self.shared.directory.current() });
+            *view = Arc::new(View {
+                snapshot: self.shared.directory.current(),
+            });
         }
         Arc::clone(&view)
     }

@@ -1,5 +1,9 @@
 //! What a hit costs in the phases: no allocation, and a bound on the time of a change of one site in many.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are outside of what clippy takes for a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests are outside of what clippy takes for a test"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -50,14 +54,21 @@ fn config(index: usize) -> SiteConfig {
     let name = format!("site-{index}");
     let host = |prefix: &str| HostPattern::parse(&format!("{prefix}{name}.example.com")).unwrap();
     SiteConfig {
-        id: SiteId { home: "eu".to_owned(), namespace: "team".to_owned(), name: name.clone() },
+        id: SiteId {
+            home: "eu".to_owned(),
+            namespace: "team".to_owned(),
+            name: name.clone(),
+        },
         uid: format!("uid-{index}"),
         hosts: vec![host(""), host("www.")],
         certificates: Vec::new(),
         tls: TlsSettings::default(),
         origins: vec![Origin {
             name: "app".to_owned(),
-            endpoints: Endpoints::Dns { name: "origin.example".to_owned(), port: 80 },
+            endpoints: Endpoints::Dns {
+                name: "origin.example".to_owned(),
+                port: 80,
+            },
             tls: None,
             protocol: OriginProtocol::Http1,
             host_header: HostHeader::Visitor,
@@ -71,7 +82,9 @@ fn config(index: usize) -> SiteConfig {
         routes: vec![Route {
             name: "all".to_owned(),
             matches: RequestMatch::default(),
-            action: RouteAction::Forward { origin: "app".to_owned() },
+            action: RouteAction::Forward {
+                origin: "app".to_owned(),
+            },
             rewrite: None,
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
@@ -85,7 +98,10 @@ fn config(index: usize) -> SiteConfig {
             set: vec![("x-site".to_owned(), name)],
             add: Vec::new(),
         },
-        security_headers: SecurityHeaders { no_sniff: true, ..SecurityHeaders::default() },
+        security_headers: SecurityHeaders {
+            no_sniff: true,
+            ..SecurityHeaders::default()
+        },
         cors: Some(Cors {
             allow_origins: vec![OriginPattern::Exact("https://app.example".to_owned())],
             allow_methods: Vec::new(),
@@ -130,8 +146,14 @@ fn conn() -> ConnFacts {
 
 const REQUEST: [(&str, &str); 8] = [
     ("Host", "site-0.example.com"),
-    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
-    ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+    (
+        "User-Agent",
+        "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    ),
+    (
+        "Accept",
+        "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    ),
     ("Accept-Language", "en-US,en;q=0.5"),
     ("Accept-Encoding", "gzip, deflate, br, zstd"),
     ("Origin", "https://app.example"),
@@ -165,9 +187,18 @@ fn head<'a>() -> RequestHead<'a> {
 /// Stores the answer.
 fn fill(worker: &Worker, now: Now) {
     let step = worker.on_head(&conn(), &head(), now, &mut Scratch::default());
-    let Step::Wait { fill: Some(mut fill), .. } = step else { panic!("{step:?}") };
+    let Step::Wait {
+        fill: Some(mut fill), ..
+    } = step
+    else {
+        panic!("{step:?}")
+    };
     fill.on_send(now);
-    let answer = OriginHead { status: 200, fields: index(&ANSWER), body: BodyHint::Length(1024) };
+    let answer = OriginHead {
+        status: 200,
+        fields: index(&ANSWER),
+        body: BodyHint::Length(1024),
+    };
     assert_eq!(fill.on_head(&answer, now), FillStep::Body);
     fill.write(vec![b'a'; 1024].into()).unwrap();
     fill.finish(None).unwrap().stored.unwrap();
@@ -176,7 +207,10 @@ fn fill(worker: &Worker, now: Now) {
 #[test]
 fn a_hit_allocates_nothing_once_the_buffers_have_grown() {
     let (worker, conn, mut scratch) = (worker(), conn(), Scratch::default());
-    let now = Now { mono_ns: 1_000_000_000, wall_ms: 1_800_000_000_000 };
+    let now = Now {
+        mono_ns: 1_000_000_000,
+        wall_ms: 1_800_000_000_000,
+    };
     fill(&worker, now);
     let mut hit = || {
         let before = COUNT.with(Cell::get);
@@ -193,7 +227,10 @@ fn a_hit_allocates_nothing_once_the_buffers_have_grown() {
     for _ in 0..rounds {
         hit();
     }
-    println!("a hit in the phases, building the head included: {:?}", start.elapsed() / rounds);
+    println!(
+        "a hit in the phases, building the head included: {:?}",
+        start.elapsed() / rounds
+    );
 }
 
 #[test]
@@ -214,7 +251,13 @@ fn one_site_of_ten_thousand_is_replaced_by_copying_pointers() {
     let each = start.elapsed() / rounds;
     let allocations = (COUNT.with(Cell::get) - before) / u64::from(rounds);
     println!("one of 10,000 replaced: {each:?}, {allocations} allocations");
-    assert!(allocations < 20, "{allocations} allocations a change: more than the touched parts were copied");
+    assert!(
+        allocations < 20,
+        "{allocations} allocations a change: more than the touched parts were copied"
+    );
     assert_eq!(held.sites().count(), 10_000);
-    assert_eq!(directory.current().find("www.site-77.example.com").unwrap().uid(), "uid-77");
+    assert_eq!(
+        directory.current().find("www.site-77.example.com").unwrap().uid(),
+        "uid-77"
+    );
 }

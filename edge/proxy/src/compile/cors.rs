@@ -66,12 +66,16 @@ impl Cors {
 
 impl Subdomains {
     fn covers(&self, origin: &[u8]) -> bool {
-        let Some(label) = origin.strip_prefix(&*self.scheme).and_then(|rest| rest.strip_suffix(&*self.tail))
+        let Some(label) = origin
+            .strip_prefix(&*self.scheme)
+            .and_then(|rest| rest.strip_suffix(&*self.tail))
         else {
             return false;
         };
         !label.is_empty()
-            && label.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.'))
+            && label
+                .iter()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.'))
     }
 }
 
@@ -103,7 +107,11 @@ mod tests {
             ],
             true,
         );
-        for good in ["https://app.example.com", "https://a.example.org", "https://a.b.example.org"] {
+        for good in [
+            "https://app.example.com",
+            "https://a.example.org",
+            "https://a.b.example.org",
+        ] {
             assert_eq!(cors.allow(good.as_bytes()), Some(good.as_bytes()));
         }
         for bad in [
@@ -124,7 +132,10 @@ mod tests {
 
     #[test]
     fn any_origin_is_never_trusted_with_credentials() {
-        assert_eq!(cors(vec![OriginPattern::Any], false).allow(b"https://x"), Some(&b"*"[..]));
+        assert_eq!(
+            cors(vec![OriginPattern::Any], false).allow(b"https://x"),
+            Some(&b"*"[..])
+        );
         assert_eq!(cors(vec![OriginPattern::Any], true).allow(b"https://x"), None);
     }
 }

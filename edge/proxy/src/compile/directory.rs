@@ -20,7 +20,11 @@ pub struct Snapshot {
 
 impl Snapshot {
     fn empty() -> Self {
-        Self { generation: 0, hosts: HostMap::new(), sites: Vec::new() }
+        Self {
+            generation: 0,
+            hosts: HostMap::new(),
+            sites: Vec::new(),
+        }
     }
 
     /// Counts published changes.
@@ -102,7 +106,10 @@ impl Directory {
         let mut snapshot = Snapshot::clone(&self.current());
         snapshot.generation += 1;
         let generation = snapshot.generation;
-        let result = make(&mut Change { writer: &mut writer, snapshot: &mut snapshot });
+        let result = make(&mut Change {
+            writer: &mut writer,
+            snapshot: &mut snapshot,
+        });
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
         self.generation.store(generation, Ordering::Release);
         result
@@ -124,7 +131,11 @@ impl Change<'_> {
             None => self.allot(site.id()),
         };
         let hosts = &mut self.snapshot.hosts;
-        let old = self.snapshot.sites.get(index as usize / CHUNK).and_then(|c| c.get(index as usize % CHUNK));
+        let old = self
+            .snapshot
+            .sites
+            .get(index as usize / CHUNK)
+            .and_then(|c| c.get(index as usize % CHUNK));
         let old = old.and_then(Option::as_ref).map(|old| Arc::clone(old.config()));
         let old_hosts = old.as_ref().map(|old| old.hosts.as_slice()).unwrap_or_default();
         let new_hosts = &site.config().hosts;
@@ -139,7 +150,9 @@ impl Change<'_> {
 
     /// Removes a site; false when there is none of this name.
     pub fn remove(&mut self, id: &SiteId) -> bool {
-        let Some(index) = self.writer.by_id.remove(id) else { return false };
+        let Some(index) = self.writer.by_id.remove(id) else {
+            return false;
+        };
         self.writer.free.push(index);
         if let Some(old) = self.snapshot.put(index, None) {
             for host in &old.config().hosts {

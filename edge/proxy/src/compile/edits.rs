@@ -45,11 +45,19 @@ impl Edits {
         for (name, value) in &edits.set {
             let (id, name) = name_of(name, place)?;
             out.remove.push((id, name.clone()));
-            out.write.push(Edit { id, name, value: value_of(value, place)? });
+            out.write.push(Edit {
+                id,
+                name,
+                value: value_of(value, place)?,
+            });
         }
         for (name, value) in &edits.add {
             let (id, name) = name_of(name, place)?;
-            out.write.push(Edit { id, name, value: value_of(value, place)? });
+            out.write.push(Edit {
+                id,
+                name,
+                value: value_of(value, place)?,
+            });
         }
         Ok(out)
     }
@@ -72,10 +80,16 @@ fn name_of(name: &str, place: &str) -> Result<(Name, Box<[u8]>), CompileError> {
     let bytes = name.as_bytes();
     let id = Name::of(bytes);
     if bytes.is_empty() || !bytes.iter().all(|b| crate::phases::parse::is_token_byte(*b)) {
-        return Err(CompileError::FieldName { place: place.to_owned(), name: name.to_owned() });
+        return Err(CompileError::FieldName {
+            place: place.to_owned(),
+            name: name.to_owned(),
+        });
     }
     if FRAMING.contains(&id) {
-        return Err(CompileError::FramingField { place: place.to_owned(), name: name.to_owned() });
+        return Err(CompileError::FramingField {
+            place: place.to_owned(),
+            name: name.to_owned(),
+        });
     }
     Ok((id, bytes.to_ascii_lowercase().into()))
 }
@@ -86,6 +100,9 @@ pub(super) fn value_of(value: &str, place: &str) -> Result<Box<[u8]>, CompileErr
     if bytes.iter().all(|b| crate::phases::parse::is_value_byte(*b)) {
         Ok(bytes.into())
     } else {
-        Err(CompileError::FieldValue { place: place.to_owned(), value: value.escape_debug().to_string() })
+        Err(CompileError::FieldValue {
+            place: place.to_owned(),
+            value: value.escape_debug().to_string(),
+        })
     }
 }

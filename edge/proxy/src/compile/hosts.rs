@@ -27,15 +27,27 @@ pub(super) struct HostMap {
 impl HostMap {
     pub(super) fn new() -> Self {
         let hasher = RandomState::new();
-        let shards = || (0..SHARDS).map(|_| Arc::new(Shard::with_hasher(hasher.clone()))).collect();
-        Self { exact: shards(), wildcard: shards(), hasher }
+        let shards = || {
+            (0..SHARDS)
+                .map(|_| Arc::new(Shard::with_hasher(hasher.clone())))
+                .collect()
+        };
+        Self {
+            exact: shards(),
+            wildcard: shards(),
+            hasher,
+        }
     }
 
     /// `host` in lower case, without port. An exact name wins over a wildcard.
     pub(super) fn find(&self, host: &str) -> Option<SiteIndex> {
         lookup(&self.exact, &self.hasher, host).or_else(|| {
             let (label, rest) = host.split_once('.')?;
-            if label.is_empty() { None } else { lookup(&self.wildcard, &self.hasher, rest) }
+            if label.is_empty() {
+                None
+            } else {
+                lookup(&self.wildcard, &self.hasher, rest)
+            }
         })
     }
 
@@ -62,7 +74,11 @@ impl HostMap {
 
     fn shard(&mut self, host: &HostPattern) -> Option<&mut Shard> {
         let at = place(&self.hasher, host.name());
-        let shards = if host.is_wildcard() { &mut self.wildcard } else { &mut self.exact };
+        let shards = if host.is_wildcard() {
+            &mut self.wildcard
+        } else {
+            &mut self.exact
+        };
         shards.get_mut(at).map(Arc::make_mut)
     }
 }

@@ -18,7 +18,11 @@ impl Hotlink {
             allow: hotlink.allow_referers.iter().chain(own).cloned().collect(),
             allow_empty: hotlink.allow_empty,
             extensions: hotlink.extensions.iter().map(|e| e.as_bytes().into()).collect(),
-            redirect: hotlink.redirect.as_deref().map(|to| value_of(to, "hotlink.redirect")).transpose()?,
+            redirect: hotlink
+                .redirect
+                .as_deref()
+                .map(|to| value_of(to, "hotlink.redirect"))
+                .transpose()?,
         })
     }
 
@@ -38,14 +42,20 @@ impl Hotlink {
             return true;
         }
         let file = path.rsplit(|b| *b == b'/').next().unwrap_or_default();
-        let Some(dot) = file.iter().rposition(|b| *b == b'.') else { return false };
+        let Some(dot) = file.iter().rposition(|b| *b == b'.') else {
+            return false;
+        };
         let extension = file.get(dot + 1..).unwrap_or_default();
-        self.extensions.iter().any(|protected| protected.eq_ignore_ascii_case(extension))
+        self.extensions
+            .iter()
+            .any(|protected| protected.eq_ignore_ascii_case(extension))
     }
 
     fn trusts(&self, host: &[u8]) -> bool {
         let mut lower = [0_u8; 255];
-        let Some(lower) = lower.get_mut(..host.len()) else { return false };
+        let Some(lower) = lower.get_mut(..host.len()) else {
+            return false;
+        };
         lower.copy_from_slice(host);
         lower.make_ascii_lowercase();
         std::str::from_utf8(lower).is_ok_and(|host| self.allow.iter().any(|allowed| allowed.covers(host)))

@@ -79,7 +79,10 @@ impl Header {
             HeaderValueMatch::Absent => self.values(fields).next().is_none(),
             HeaderValueMatch::Exact(wanted) => self.eat(fields, wanted.as_bytes()) == Some(Eaten::Equal),
             HeaderValueMatch::Prefix(wanted) => {
-                matches!(self.eat(fields, wanted.as_bytes()), Some(Eaten::Equal | Eaten::Longer))
+                matches!(
+                    self.eat(fields, wanted.as_bytes()),
+                    Some(Eaten::Equal | Eaten::Longer)
+                )
             }
         }
     }
@@ -154,14 +157,21 @@ mod tests {
             ("/", "/anything", true),
             ("/", "/", true),
         ] {
-            assert_eq!(holds(&prefix(pattern), &head("GET", path, &[])), expected, "{pattern} {path}");
+            assert_eq!(
+                holds(&prefix(pattern), &head("GET", path, &[])),
+                expected,
+                "{pattern} {path}"
+            );
         }
     }
 
     #[test]
     fn field_values_are_compared_as_if_joined() {
         let with = |value| RequestMatch {
-            headers: vec![HeaderMatch { name: "x-a".to_owned(), value }],
+            headers: vec![HeaderMatch {
+                name: "x-a".to_owned(),
+                value,
+            }],
             ..RequestMatch::default()
         };
         let two = head("GET", "/", &[("X-A", "one"), ("other", "x"), ("x-a", "two")]);
@@ -187,7 +197,10 @@ mod tests {
 
     #[test]
     fn methods_are_compared_exactly() {
-        let matches = RequestMatch { methods: vec!["GET".to_owned()], ..RequestMatch::default() };
+        let matches = RequestMatch {
+            methods: vec!["GET".to_owned()],
+            ..RequestMatch::default()
+        };
         assert!(holds(&matches, &head("GET", "/", &[])));
         assert!(!holds(&matches, &head("get", "/", &[])));
     }

@@ -62,13 +62,24 @@ mod tests {
 
     #[test]
     fn nested_and_neighbouring_networks_are_one_set() {
-        let nets: Vec<IpNet> =
-            ["10.0.0.0/8", "10.1.0.0/16", "192.0.2.0/25", "192.0.2.128/25", "2001:db8::/32"]
-                .iter()
-                .map(|net| net.parse().unwrap())
-                .collect();
+        let nets: Vec<IpNet> = [
+            "10.0.0.0/8",
+            "10.1.0.0/16",
+            "192.0.2.0/25",
+            "192.0.2.128/25",
+            "2001:db8::/32",
+        ]
+        .iter()
+        .map(|net| net.parse().unwrap())
+        .collect();
         let set = Nets::new(&nets);
-        for inside in ["10.255.0.1", "10.1.2.3", "192.0.2.200", "2001:db8::5", "::ffff:10.0.0.1"] {
+        for inside in [
+            "10.255.0.1",
+            "10.1.2.3",
+            "192.0.2.200",
+            "2001:db8::5",
+            "::ffff:10.0.0.1",
+        ] {
             assert!(set.contains(inside.parse().unwrap()), "{inside}");
         }
         for outside in ["11.0.0.0", "9.255.255.255", "192.0.3.0", "2001:db9::", "::"] {

@@ -29,11 +29,17 @@ impl Shared {
                 hash: hash.short().to_owned(),
             })?;
             if part.id() != id {
-                return Err(CompileError::PartMismatch { policy: id.clone(), found: part.id().clone() });
+                return Err(CompileError::PartMismatch {
+                    policy: id.clone(),
+                    found: part.id().clone(),
+                });
             }
             resolved.insert(id.clone(), part.clone());
         }
-        Ok(Self { parts: resolved, all_sites: settings.all_sites.clone() })
+        Ok(Self {
+            parts: resolved,
+            all_sites: settings.all_sites.clone(),
+        })
     }
 
     /// The shared policies of a site, those for all sites first.
@@ -46,7 +52,9 @@ impl Shared {
         }
         seen.into_iter()
             .map(|id| {
-                self.parts.get(id).ok_or_else(|| CompileError::PolicyUnknown { policy: id.clone() })
+                self.parts
+                    .get(id)
+                    .ok_or_else(|| CompileError::PolicyUnknown { policy: id.clone() })
             })
             .collect()
     }
@@ -72,7 +80,10 @@ impl Shared {
                 _ => None,
             })
         };
-        Ok(SharedCaches { enforced: first(Mode::Enforced), default: first(Mode::Default) })
+        Ok(SharedCaches {
+            enforced: first(Mode::Enforced),
+            default: first(Mode::Default),
+        })
     }
 }
 
@@ -85,11 +96,7 @@ pub(super) struct SharedCaches<'a> {
 impl SharedCaches<'_> {
     /// The policy that holds, whole: an enforced one, else the route's, else the site's, else the platform's
     /// default, else RFC 9111 alone.
-    pub(super) fn effective(
-        &self,
-        site: &SiteConfig,
-        route: Option<&CachePolicy>,
-    ) -> EffectiveCache {
+    pub(super) fn effective(&self, site: &SiteConfig, route: Option<&CachePolicy>) -> EffectiveCache {
         let policy = self.enforced.or(route).or(site.cache.as_ref()).or(self.default);
         EffectiveCache::compile(policy.cloned().unwrap_or_else(CachePolicy::rfc))
     }
@@ -105,7 +112,11 @@ fn ttl(ttl: &config::Ttl) -> TtlPolicy {
         stale_while_revalidate_ms,
         stale_if_error_ms,
     } = ttl;
-    let status = |of: &config::StatusTtl| StatusTtl { from: of.from, to: of.to, ttl_ms: of.ttl_ms };
+    let status = |of: &config::StatusTtl| StatusTtl {
+        from: of.from,
+        to: of.to,
+        ttl_ms: of.ttl_ms,
+    };
     TtlPolicy {
         default_ms: *default_ms,
         force_ms: *force_ms,
@@ -144,16 +155,32 @@ impl EffectiveCache {
 
     /// Names everything that decides what the origin is asked and what is in the key: entries made under
     /// another fingerprint are never used. Two routes that ask the same of an origin share theirs.
-    pub(super) fn fingerprint(&self, site: &SiteConfig, route: &config::Route) -> Result<Box<[u8]>, CompileError> {
+    pub(super) fn fingerprint(
+        &self,
+        site: &SiteConfig,
+        route: &config::Route,
+    ) -> Result<Box<[u8]>, CompileError> {
         let error = |error: &dyn std::fmt::Display| CompileError::Fingerprint {
             policy: self.0.policy.id.clone(),
             error: error.to_string(),
         };
         let key = self.0.policy.fingerprint().map_err(|e| error(&e))?;
-        let config::RouteAction::Forward { origin } = &route.action else { return Ok(Box::default()) };
+        let config::RouteAction::Forward { origin } = &route.action else {
+            return Ok(Box::default());
+        };
         let host = route.rewrite.as_ref().and_then(|rewrite| rewrite.host.as_deref());
-        let header = site.origins.iter().find(|of| of.name == *origin).map(|of| &of.host_header);
-        let asked = (origin, host, header, &site.request_headers, &route.request_headers);
+        let header = site
+            .origins
+            .iter()
+            .find(|of| of.name == *origin)
+            .map(|of| &of.host_header);
+        let asked = (
+            origin,
+            host,
+            header,
+            &site.request_headers,
+            &route.request_headers,
+        );
         let strict = [u8::from(self.0.policy.strict_headers)];
         let asked = format!("{asked:?}");
         let all = ContentHash::of_parts([key.as_str().as_bytes(), asked.as_bytes(), &strict]);

@@ -44,7 +44,10 @@ impl Rate {
             matches: rule.matches.iter().map(Matcher::compile).collect(),
             key: match &rule.key {
                 RateKey::ClientAddress => Key::Subnet { v4: 32, v6: 64 },
-                RateKey::Subnet { ipv4, ipv6 } => Key::Subnet { v4: (*ipv4).min(32), v6: (*ipv6).min(128) },
+                RateKey::Subnet { ipv4, ipv6 } => Key::Subnet {
+                    v4: (*ipv4).min(32),
+                    v6: (*ipv6).min(128),
+                },
                 RateKey::Header(name) => Key::Header(Name::of(name.as_bytes()), name.as_bytes().into()),
                 RateKey::Cookie(name) => Key::Cookie(name.as_bytes().into()),
                 RateKey::Site => Key::All,

@@ -75,7 +75,10 @@ pub(crate) struct RespondPlan {
 pub(crate) enum PathChange {
     Full(Box<[u8]>),
     /// The matched prefix (without trailing slash) becomes this one (without trailing slash).
-    Prefix { from: Box<[u8]>, to: Box<[u8]> },
+    Prefix {
+        from: Box<[u8]>,
+        to: Box<[u8]>,
+    },
 }
 
 impl PathChange {
@@ -85,17 +88,23 @@ impl PathChange {
             if good {
                 Ok(path.as_bytes())
             } else {
-                Err(CompileError::Path { route: route.to_owned(), path: path.escape_debug().to_string() })
+                Err(CompileError::Path {
+                    route: route.to_owned(),
+                    path: path.escape_debug().to_string(),
+                })
             }
         }
         match change {
             PathRewrite::Full(path) => Ok(Self::Full(checked(path, route)?.into())),
             PathRewrite::ReplacePrefix(to) => {
-                let from = matcher
-                    .prefix()
-                    .ok_or_else(|| CompileError::PrefixRewrite { route: route.to_owned() })?;
+                let from = matcher.prefix().ok_or_else(|| CompileError::PrefixRewrite {
+                    route: route.to_owned(),
+                })?;
                 let to = checked(to, route)?;
-                Ok(Self::Prefix { from: from.into(), to: to.strip_suffix(b"/").unwrap_or(to).into() })
+                Ok(Self::Prefix {
+                    from: from.into(),
+                    to: to.strip_suffix(b"/").unwrap_or(to).into(),
+                })
             }
         }
     }
@@ -126,17 +135,22 @@ impl Route {
         let name = &route.name;
         let target = [site.uid.as_bytes(), name.as_bytes()];
         let change = |path: Option<&PathRewrite>| {
-            path.map(|path| PathChange::compile(path, &matcher, name)).transpose()
+            path.map(|path| PathChange::compile(path, &matcher, name))
+                .transpose()
         };
         let place = |what: &str| format!("route {name}: {what}");
         let rewrite = route.rewrite.as_ref();
         Ok(Self {
             action: match &route.action {
-                RouteAction::Forward { origin } => {
-                    Action::Forward(site.origins.iter().position(|o| o.name == *origin).ok_or_else(|| {
-                        CompileError::NoOrigin { route: name.clone(), origin: origin.clone() }
-                    })?)
-                }
+                RouteAction::Forward { origin } => Action::Forward(
+                    site.origins
+                        .iter()
+                        .position(|o| o.name == *origin)
+                        .ok_or_else(|| CompileError::NoOrigin {
+                            route: name.clone(),
+                            origin: origin.clone(),
+                        })?,
+                ),
                 RouteAction::Redirect(redirect) => Action::Redirect(RedirectPlan {
                     status: status_in(redirect.status, 300, 399, name)?,
                     scheme: scheme(redirect.scheme.as_deref(), name)?,
@@ -162,7 +176,11 @@ impl Route {
                 .transpose()?,
             request_headers: Edits::compile(&route.request_headers, &place("requestHeaders"))?,
             response_headers: Edits::compile(&route.response_headers, &place("responseHeaders"))?,
-            rates: route.rates.iter().map(|rule| Rate::compile(rule, &target)).collect(),
+            rates: route
+                .rates
+                .iter()
+                .map(|rule| Rate::compile(rule, &target))
+                .collect(),
             cache_fingerprint: cache.fingerprint(site, route)?,
             cache,
             opaque_paths: route.opaque_paths,
@@ -176,7 +194,10 @@ fn status_in(status: u16, from: u16, to: u16, route: &str) -> Result<u16, Compil
     if (from..=to).contains(&status) {
         Ok(status)
     } else {
-        Err(CompileError::Status { route: route.to_owned(), status })
+        Err(CompileError::Status {
+            route: route.to_owned(),
+            status,
+        })
     }
 }
 
@@ -185,6 +206,9 @@ fn scheme(scheme: Option<&str>, route: &str) -> Result<Option<Scheme>, CompileEr
         None => Ok(None),
         Some("http") => Ok(Some(Scheme::Http)),
         Some("https") => Ok(Some(Scheme::Https)),
-        Some(other) => Err(CompileError::Scheme { route: route.to_owned(), scheme: other.to_owned() }),
+        Some(other) => Err(CompileError::Scheme {
+            route: route.to_owned(),
+            scheme: other.to_owned(),
+        }),
     }
 }

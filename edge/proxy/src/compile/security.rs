@@ -24,7 +24,10 @@ pub(super) fn compile(headers: &SecurityHeaders) -> Result<Vec<Edit>, CompileErr
         ("referrer-policy", referrer_policy.as_deref()),
         ("content-security-policy", content_security_policy.as_deref()),
         ("permissions-policy", permissions_policy.as_deref()),
-        ("cross-origin-opener-policy", cross_origin_opener_policy.as_deref()),
+        (
+            "cross-origin-opener-policy",
+            cross_origin_opener_policy.as_deref(),
+        ),
     ]
     .into_iter()
     .filter_map(|(name, value)| Some((name, value?)))
@@ -40,7 +43,11 @@ pub(super) fn compile(headers: &SecurityHeaders) -> Result<Vec<Edit>, CompileErr
 
 /// The value of `Strict-Transport-Security` (RFC 6797 §6.1).
 pub(super) fn hsts(hsts: Hsts) -> Box<[u8]> {
-    let Hsts { max_age_secs, include_sub_domains, preload } = hsts;
+    let Hsts {
+        max_age_secs,
+        include_sub_domains,
+        preload,
+    } = hsts;
     let mut value = format!("max-age={max_age_secs}");
     if include_sub_domains {
         value.push_str("; includeSubDomains");

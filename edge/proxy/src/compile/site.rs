@@ -142,7 +142,11 @@ impl Site {
             .map(|rule| Rate::compile(rule, &[config.uid.as_bytes()]))
             .collect();
         let trusted = Nets::new(&config.client_address.trusted_proxies);
-        let field = config.client_address.header.as_deref().unwrap_or(Name::XForwardedFor.as_str());
+        let field = config
+            .client_address
+            .header
+            .as_deref()
+            .unwrap_or(Name::XForwardedFor.as_str());
         Ok(Self {
             client_field: (!trusted.is_empty())
                 .then(|| (Name::of(field.as_bytes()), field.as_bytes().into())),
@@ -154,7 +158,11 @@ impl Site {
             hsts: config.tls.hsts.map(security::hsts),
             security: security::compile(&config.security_headers)?,
             cors: config.cors.as_ref().map(Cors::compile),
-            hotlink: config.hotlink.as_ref().map(|h| Hotlink::compile(h, &config.hosts)).transpose()?,
+            hotlink: config
+                .hotlink
+                .as_ref()
+                .map(|h| Hotlink::compile(h, &config.hosts))
+                .transpose()?,
             request_headers: Edits::compile(&config.request_headers, "requestHeaders")?,
             response_headers: Edits::compile(&config.response_headers, "responseHeaders")?,
             debug: config.debug_headers,
@@ -170,7 +178,8 @@ impl Site {
 
     /// The site as the process's cache sees it.
     pub(crate) fn cache_site(&self, cache: &Cache) -> &Arc<breakwater_edge_cache::Site> {
-        self.in_cache.get_or_init(|| cache.site(self.config.uid.as_bytes()))
+        self.in_cache
+            .get_or_init(|| cache.site(self.config.uid.as_bytes()))
     }
 
     /// Its name.

@@ -22,7 +22,11 @@ pub(crate) fn run(cx: &Context<'_, '_>, site: &Site, scratch: &mut Scratch) -> R
 /// RFC 8586: a request that names this edge has been here.
 fn no_loop(cx: &Context<'_, '_>) -> Result<(), Reason> {
     let own = cx.shared.loop_id.as_bytes();
-    let mut names = cx.head.fields.all(Name::CdnLoop).flat_map(|value| value.split(|b| matches!(b, b',' | b';')));
+    let mut names = cx
+        .head
+        .fields
+        .all(Name::CdnLoop)
+        .flat_map(|value| value.split(|b| matches!(b, b',' | b';')));
     if names.any(|name| name.trim_ascii().eq_ignore_ascii_case(own)) {
         return Err(Reason::Loop);
     }
@@ -30,10 +34,16 @@ fn no_loop(cx: &Context<'_, '_>) -> Result<(), Reason> {
 }
 
 fn rates(cx: &Context<'_, '_>, site: &Site, scratch: &mut Scratch) -> Result<(), Exit> {
-    let route = scratch.state.route(site).map(|route| route.rates.as_slice()).unwrap_or_default();
+    let route = scratch
+        .state
+        .route(site)
+        .map(|route| route.rates.as_slice())
+        .unwrap_or_default();
     for rate in site.rates.iter().chain(route) {
         let decision = count(cx, rate, scratch);
-        let Some(seconds) = decision.retry_after_secs() else { continue };
+        let Some(seconds) = decision.retry_after_secs() else {
+            continue;
+        };
         let body = reply::body_of(rate.status);
         reply::begin(&mut scratch.response, rate.status, cx.now);
         scratch.bytes.clear();
@@ -76,7 +86,10 @@ fn preflight(cx: &Context<'_, '_>, site: &Site, scratch: &mut Scratch) -> Result
         allow(cors, cx.head, scratch);
     }
     let out = &mut scratch.response.fields;
-    out.push(Name::Vary, b"Access-Control-Request-Method, Access-Control-Request-Headers");
+    out.push(
+        Name::Vary,
+        b"Access-Control-Request-Method, Access-Control-Request-Headers",
+    );
     // The rest of the CORS fields are the same for every answer: `decorate` adds them.
     Err(Exit::Written(Reason::Preflight, Bytes::new()))
 }
@@ -85,7 +98,10 @@ fn allow(cors: &Cors, head: &RequestHead<'_>, scratch: &mut Scratch) {
     let out = &mut scratch.response.fields;
     out.push(Name::AccessControlAllowMethods, &cors.methods);
     out.push(Name::AccessControlMaxAge, &cors.max_age);
-    let asked = head.fields.get(Name::AccessControlRequestHeaders).unwrap_or_default();
+    let asked = head
+        .fields
+        .get(Name::AccessControlRequestHeaders)
+        .unwrap_or_default();
     if !cors.headers.is_empty() {
         out.push(Name::AccessControlAllowHeaders, &cors.headers);
     } else if !asked.is_empty() {
@@ -94,11 +110,15 @@ fn allow(cors: &Cors, head: &RequestHead<'_>, scratch: &mut Scratch) {
 }
 
 fn hotlink(cx: &Context<'_, '_>, site: &Site, scratch: &mut Scratch) -> Result<(), Exit> {
-    let Some(hotlink) = &site.hotlink else { return Ok(()) };
+    let Some(hotlink) = &site.hotlink else {
+        return Ok(());
+    };
     if !hotlink.refuses(cx.head.path(), cx.head.fields.get(Name::Referer)) {
         return Ok(());
     }
-    let Some(to) = &hotlink.redirect else { return Err(Reason::Hotlink.into()) };
+    let Some(to) = &hotlink.redirect else {
+        return Err(Reason::Hotlink.into());
+    };
     reply::begin(&mut scratch.response, 302, cx.now);
     let fields = &mut scratch.response.fields;
     fields.push(Name::Location, to);

@@ -22,11 +22,10 @@ pub(crate) fn pairs<'b, 'a>(fields: &'b Fields<'a>) -> impl Iterator<Item = (&'a
 }
 
 /// The values of all cookies of this name.
-pub(crate) fn values<'b, 'a>(
-    fields: &'b Fields<'a>,
-    name: &'b [u8],
-) -> impl Iterator<Item = &'a [u8]> + 'b {
-    pairs(fields).filter(move |(found, _)| *found == name).map(|(_, value)| value)
+pub(crate) fn values<'b, 'a>(fields: &'b Fields<'a>, name: &'b [u8]) -> impl Iterator<Item = &'a [u8]> + 'b {
+    pairs(fields)
+        .filter(move |(found, _)| *found == name)
+        .map(|(_, value)| value)
 }
 
 /// True when every cookie of the request is in the key.
@@ -48,15 +47,27 @@ mod tests {
     fn cookies_are_found_by_their_exact_name_on_any_line() {
         let lines: [(&[u8], &[u8]); 2] = [(b"cookie", b"a=1; ab=2;c"), (b"cookie", b"sid=x=y; a=3; ")];
         let fields = Fields::from_lines(lines).unwrap();
-        for (name, expected) in [("a", vec!["1", "3"]), ("ab", vec!["2"]), ("sid", vec!["x=y"]), ("c", vec![])] {
+        for (name, expected) in [
+            ("a", vec!["1", "3"]),
+            ("ab", vec!["2"]),
+            ("sid", vec!["x=y"]),
+            ("c", vec![]),
+        ] {
             let found: Vec<_> = values(&fields, name.as_bytes()).collect();
-            assert_eq!(found, expected.iter().map(|v| v.as_bytes()).collect::<Vec<_>>(), "{name}");
+            assert_eq!(
+                found,
+                expected.iter().map(|v| v.as_bytes()).collect::<Vec<_>>(),
+                "{name}"
+            );
         }
         let key = |names: &[&str]| CacheKey {
             cookies: names.iter().map(|name| (*name).to_owned()).collect(),
             ..CacheKey::default()
         };
-        assert!(!all_keyed(&fields, &key(&["a", "ab", "sid"])), "the nameless one isn't");
+        assert!(
+            !all_keyed(&fields, &key(&["a", "ab", "sid"])),
+            "the nameless one isn't"
+        );
         assert!(all_keyed(&Fields::default(), &key(&[])));
     }
 }

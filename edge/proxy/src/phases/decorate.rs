@@ -46,7 +46,9 @@ fn cross_origin(cors: &Cors, origin: Option<&[u8]>, out: &mut FieldBuf) {
     out.remove(Name::AccessControlAllowCredentials);
     out.remove(Name::AccessControlExposeHeaders);
     out.push(Name::Vary, b"Origin");
-    let Some(allowed) = origin.and_then(|origin| cors.allow(origin)) else { return };
+    let Some(allowed) = origin.and_then(|origin| cors.allow(origin)) else {
+        return;
+    };
     out.push(Name::AccessControlAllowOrigin, allowed);
     if cors.credentials {
         out.push(Name::AccessControlAllowCredentials, b"true");

@@ -70,7 +70,11 @@ pub(crate) fn plan(
         hash: hash(cx, config, &target, scratch),
         target,
         upgrade: None,
-        grpc: cx.head.fields.get(Name::ContentType).is_some_and(|v| v.starts_with(b"application/grpc")),
+        grpc: cx
+            .head
+            .fields
+            .get(Name::ContentType)
+            .is_some_and(|v| v.starts_with(b"application/grpc")),
         site: shared.clone(),
     })
 }
@@ -101,7 +105,9 @@ fn authority(origin: &Origin, route: &Route, scratch: &Scratch) -> Vec<u8> {
 
 /// What consistent hashing hashes. The hasher's keys are fixed, so every edge sends a key to the same place.
 fn hash(cx: &Context<'_, '_>, origin: &Origin, target: &[u8], scratch: &Scratch) -> Option<u64> {
-    let Balancing::ConsistentHash { key } = &origin.balancing else { return None };
+    let Balancing::ConsistentHash { key } = &origin.balancing else {
+        return None;
+    };
     let mut hasher = SipHasher13::new();
     match key {
         HashKey::ClientAddress => {
@@ -115,14 +121,16 @@ fn hash(cx: &Context<'_, '_>, origin: &Origin, target: &[u8], scratch: &Scratch)
 
 /// A WebSocket handshake (RFC 6455 §4.1). No other protocol passes: an upgrade to `h2c` would let a client
 /// speak to the origin around every phase.
-fn upgrade(cx: &Context<'_, '_>, origin: OriginProtocol) -> Option<Vec<u8>> {
+pub(crate) fn upgrade(cx: &Context<'_, '_>, origin: OriginProtocol) -> Option<Vec<u8>> {
     let fields = &cx.head.fields;
     let asked = cx.conn.protocol == Protocol::Http1
         && !cx.head.http10
         && origin == OriginProtocol::Http1
         && cx.head.method == b"GET"
         && !cx.head.body.may_have_bytes()
-        && fields.get(Name::Upgrade).is_some_and(|v| v.eq_ignore_ascii_case(b"websocket"))
+        && fields
+            .get(Name::Upgrade)
+            .is_some_and(|v| v.eq_ignore_ascii_case(b"websocket"))
         && super::parse::nominated(fields).any(|name| name.eq_ignore_ascii_case(b"upgrade"));
     asked.then(|| b"websocket".to_vec())
 }
@@ -161,8 +169,13 @@ fn invalidate(cx: &Context<'_, '_>, status: u16, scratch: &mut Scratch) {
     }
     let Some(site) = cx.site(scratch) else { return };
     // What is stored was asked for by GET, which another route may serve.
-    let get = RequestHead { method: b"GET", ..cx.head.clone() };
-    let Some(found) = route::find(&get, site).and_then(|at| site.routes.get(at)) else { return };
+    let get = RequestHead {
+        method: b"GET",
+        ..cx.head.clone()
+    };
+    let Some(found) = route::find(&get, site).and_then(|at| site.routes.get(at)) else {
+        return;
+    };
     if found.cache.0.policy.enabled {
         key::write(cx, site, found, scratch);
         cx.shared.cache.invalidate(cx.shared.cache.key(&scratch.key));
@@ -177,4 +190,3 @@ pub(crate) fn failure(failure: OriginFailure, scratch: &mut Scratch) -> Result<S
     }
     Err(failure.kind.reason().into())
 }
-

@@ -50,6 +50,15 @@ pub(crate) fn is_hop_by_hop(fields: &Fields<'_>, field: &Field<'_>) -> bool {
             && parse::nominated(fields).any(|name| name.eq_ignore_ascii_case(field.name)))
 }
 
+/// True when Connection nominates a field that would otherwise have reached the origin.
+pub(crate) fn hides_fields(fields: &Fields<'_>) -> bool {
+    fields.has(Name::Connection)
+        && fields.iter().any(|field| {
+            !belongs_to_hop(field)
+                && parse::nominated(fields).any(|name| name.eq_ignore_ascii_case(field.name))
+        })
+}
+
 /// Fields by which origins let themselves be told another host, path, method or visitor. Some beyond the
 /// `x-forwarded-` and `x-http-method` families.
 const STEERING: [&[u8]; 14] = [
@@ -71,7 +80,10 @@ const STEERING: [&[u8]; 14] = [
 
 fn steers(field: &Field<'_>) -> bool {
     let begins = |prefix: &[u8]| {
-        field.name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        field
+            .name
+            .get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
     begins(b"x-forwarded-")
         || begins(b"x-http-method")
@@ -93,15 +105,23 @@ fn narrows(id: Name) -> bool {
 
 fn passes(purpose: Purpose<'_>, field: &Field<'_>) -> bool {
     // These three are written anew below, from what is known.
-    if matches!(field.id, Name::XForwardedFor | Name::XForwardedHost | Name::XForwardedProto | Name::Forwarded) {
+    if matches!(
+        field.id,
+        Name::XForwardedFor | Name::XForwardedHost | Name::XForwardedProto | Name::Forwarded
+    ) {
         return false;
     }
-    let Purpose::Store(rules) = purpose else { return true };
+    let Purpose::Store(rules) = purpose else {
+        return true;
+    };
     if narrows(field.id) {
         return false;
     }
     let key = &rules.policy.key;
-    let keyed = key.headers.iter().any(|name| field.name.eq_ignore_ascii_case(name.as_bytes()));
+    let keyed = key
+        .headers
+        .iter()
+        .any(|name| field.name.eq_ignore_ascii_case(name.as_bytes()));
     keyed || !(rules.policy.strict_headers || steers(field))
 }
 
@@ -183,12 +203,7 @@ fn keyed_cookies(fields: &Fields<'_>, key: &CacheKey, line: &mut Vec<u8>, out: &
 }
 
 /// Who asked for what: `X-Forwarded-*`, and `Forwarded` where one came in.
-fn told_of_visitor(
-    cx: &Context<'_, '_>,
-    purpose: Purpose<'_>,
-    scratch: &mut Scratch,
-    out: &mut FieldBuf,
-) {
+fn told_of_visitor(cx: &Context<'_, '_>, purpose: Purpose<'_>, scratch: &mut Scratch, out: &mut FieldBuf) {
     let fields = &cx.head.fields;
     let peer = cx.conn.peer.ip().to_canonical();
     let client = scratch.state.client.unwrap_or(peer);

@@ -31,7 +31,9 @@ fn behind_proxies(site: &Site, fields: &Fields<'_>, id: Name, name: &[u8]) -> Op
     };
     let hops = lines.iter().rev().flat_map(|line| line.rsplit(|b| *b == b','));
     for hop in hops.take(MAX_HOPS) {
-        let Some(address) = address(hop.trim_ascii()) else { break };
+        let Some(address) = address(hop.trim_ascii()) else {
+            break;
+        };
         if !site.trusted.contains(address) {
             return Some((address, false));
         }

@@ -13,7 +13,10 @@ pub(crate) fn run(request: &RequestHead<'_>, interim: &OriginHead<'_>, scratch: 
     scratch.response.reset(interim.status);
     for field in &interim.fields {
         if !is_hop_by_hop(&interim.fields, field) {
-            scratch.response.fields.push_field(field.id, field.name, field.value);
+            scratch
+                .response
+                .fields
+                .push_field(field.id, field.name, field.value);
         }
     }
     true

@@ -14,7 +14,14 @@ pub(crate) fn write(cx: &Context<'_, '_>, site: &Site, route: &Route, scratch: &
     let rules = &route.cache.0;
     let key = &rules.policy.key;
     let port = cx.port(scratch);
-    let Scratch { host, target, query, key: builder, bytes, .. } = scratch;
+    let Scratch {
+        host,
+        target,
+        query,
+        key: builder,
+        bytes,
+        ..
+    } = scratch;
     let rewritten = route.path.as_ref().map(|path| {
         target.clear();
         path.write(cx.head.path(), target);
@@ -83,7 +90,9 @@ fn select<'q>(whole: &'q [u8], key: &CacheKey, out: &'q mut Vec<u8>) -> Option<&
         QueryKey::Allow(names) => names.iter().any(|allowed| allowed.as_bytes() == name),
         QueryKey::Deny(names) => !names.iter().any(|denied| denied.as_bytes() == name),
     };
-    let parameters = whole.split(|b| *b == b'&').filter(|parameter| counts(name_of(parameter)));
+    let parameters = whole
+        .split(|b| *b == b'&')
+        .filter(|parameter| counts(name_of(parameter)));
     let mut parameters: smallvec::SmallVec<[&[u8]; 16]> = parameters.collect();
     if key.sort_query {
         // Stable, by name alone: the order of one name's values says something.
@@ -112,7 +121,10 @@ pub(crate) fn is_ambiguous(path: &[u8]) -> bool {
 
 fn is_encoded_delimiter(window: &[u8]) -> bool {
     let [b'%', high, low] = window else { return false };
-    matches!((high, low.to_ascii_lowercase()), (b'2', b'f' | b'3') | (b'3', b'b' | b'f') | (b'5', b'c'))
+    matches!(
+        (high, low.to_ascii_lowercase()),
+        (b'2', b'f' | b'3') | (b'3', b'b' | b'f') | (b'5', b'c')
+    )
 }
 
 /// `.` or `..`, with dots encoded or not, and with parameters behind a `;`.
@@ -120,7 +132,9 @@ fn is_dot_segment(segment: &[u8]) -> bool {
     let mut rest = segment.split(|b| *b == b';').next().unwrap_or_default();
     let mut dots = 0;
     while !rest.is_empty() {
-        let ([b'.', next @ ..] | [b'%', b'2', b'e' | b'E', next @ ..]) = rest else { return false };
+        let ([b'.', next @ ..] | [b'%', b'2', b'e' | b'E', next @ ..]) = rest else {
+            return false;
+        };
         dots += 1;
         rest = next;
     }
@@ -133,26 +147,60 @@ mod tests {
 
     #[test]
     fn paths_that_origins_read_differently_are_found() {
-        for path in ["/a%2fb", "/a%2Fb", "/a%3Bb", "/a%23", "/a%3f", "/a/../b", "/..", "/a/%2e%2E/b", "/a/.", "/a/..;x/b", "/a%5c"] {
+        for path in [
+            "/a%2fb",
+            "/a%2Fb",
+            "/a%3Bb",
+            "/a%23",
+            "/a%3f",
+            "/a/../b",
+            "/..",
+            "/a/%2e%2E/b",
+            "/a/.",
+            "/a/..;x/b",
+            "/a%5c",
+        ] {
             assert!(is_ambiguous(path.as_bytes()), "{path}");
         }
-        for path in ["/", "/a.b", "/a%20b", "/...", "/.well-known/x", "/a;b=1", "/a%2", "/%2ehidden", "//"] {
+        for path in [
+            "/",
+            "/a.b",
+            "/a%20b",
+            "/...",
+            "/.well-known/x",
+            "/a;b=1",
+            "/a%2",
+            "/%2ehidden",
+            "//",
+        ] {
             assert!(!is_ambiguous(path.as_bytes()), "{path}");
         }
     }
 
     #[test]
     fn the_query_counts_as_the_policy_says() {
-        let key = |query, sort_query| CacheKey { query, sort_query, ..CacheKey::default() };
+        let key = |query, sort_query| CacheKey {
+            query,
+            sort_query,
+            ..CacheKey::default()
+        };
         let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         for (key, whole, kept) in [
             (key(QueryKey::All, false), "b=1&a=2", Some("b=1&a=2")),
             (key(QueryKey::All, false), "", Some("")),
             (key(QueryKey::All, true), "b=2&a=2&b=1", Some("a=2&b=2&b=1")),
             (key(QueryKey::None, false), "b=1", None),
-            (key(QueryKey::Allow(names(&["a"])), false), "b=1&a=2&A=3&ab=4&a", Some("a=2&a")),
+            (
+                key(QueryKey::Allow(names(&["a"])), false),
+                "b=1&a=2&A=3&ab=4&a",
+                Some("a=2&a"),
+            ),
             (key(QueryKey::Allow(names(&["a"])), false), "b=1", None),
-            (key(QueryKey::Deny(names(&["b"])), true), "c=1&b=1&a", Some("a&c=1")),
+            (
+                key(QueryKey::Deny(names(&["b"])), true),
+                "c=1&b=1&a",
+                Some("a&c=1"),
+            ),
         ] {
             let mut out = Vec::new();
             let found = select(whole.as_bytes(), &key, &mut out);

@@ -9,7 +9,7 @@ use breakwater_edge_cache::{
 use breakwater_edge_config::Origin;
 
 use super::forwarding::Purpose;
-use super::{Context, cookies, fetch, key, parse, serve};
+use super::{Context, cookies, fetch, forwarding, key, serve};
 use crate::boundary::Step;
 use crate::compile::{Action, CacheRules, Route, Site};
 use crate::fill::{Fill, Report};
@@ -44,7 +44,10 @@ impl<'r> Target<'r> {
 
 pub(crate) fn run(cx: &Context<'_, '_>, target: Target<'_>, scratch: &mut Scratch) -> Result<Step, Exit> {
     if let Err((fwd, detail)) = may_use(cx, target) {
-        scratch.state.cache = Some(CacheStatus { detail, ..CacheStatus::new(Served::Forwarded(fwd)) });
+        scratch.state.cache = Some(CacheStatus {
+            detail,
+            ..CacheStatus::new(Served::Forwarded(fwd))
+        });
         let discard = matches!(cx.head.method, b"GET" | b"HEAD") && detail != Some(CacheReason::Bypass);
         return fetch::pass(cx, target, discard, scratch);
     }
@@ -67,7 +70,12 @@ pub(crate) fn run(cx: &Context<'_, '_>, target: Target<'_>, scratch: &mut Scratc
 /// Whether the cache may look at this request at all; else what to say of it.
 fn may_use(cx: &Context<'_, '_>, target: Target<'_>) -> Result<(), (Fwd, Option<CacheReason>)> {
     let (head, rules) = (cx.head, target.rules());
-    let bypassed = || rules.bypass.iter().any(|matcher| matcher.matches(head.path(), head));
+    let bypassed = || {
+        rules
+            .bypass
+            .iter()
+            .any(|matcher| matcher.matches(head.path(), head))
+    };
     if !rules.policy.enabled || bypassed() {
         return Err((Fwd::Bypass, Some(CacheReason::Bypass)));
     }
@@ -75,7 +83,10 @@ fn may_use(cx: &Context<'_, '_>, target: Target<'_>) -> Result<(), (Fwd, Option<
         return Err((Fwd::Method, None));
     }
     // A handshake is no request for a representation.
-    if head.fields.has(Name::Upgrade) {
+    if target
+        .origin()
+        .is_some_and(|origin| fetch::upgrade(cx, origin.protocol).is_some())
+    {
         return Err((Fwd::Bypass, Some(CacheReason::Bypass)));
     }
     if !target.route.opaque_paths && key::is_ambiguous(head.path()) {
@@ -83,7 +94,7 @@ fn may_use(cx: &Context<'_, '_>, target: Target<'_>) -> Result<(), (Fwd, Option<
     }
     // The origin won't see what Connection nominates, but keys and variants would: an answer made without
     // the field would be stored as if made with it.
-    if parse::nominated(&head.fields).any(|name| head.fields.named(name).next().is_some() && !is_of_hop(name)) {
+    if forwarding::hides_fields(&head.fields) {
         return Err((Fwd::Bypass, Some(CacheReason::Bypass)));
     }
     // Preconditions on the state of the origin are the origin's to evaluate (RFC 9111 §4.3.2).
@@ -91,11 +102,6 @@ fn may_use(cx: &Context<'_, '_>, target: Target<'_>) -> Result<(), (Fwd, Option<
         return Err((Fwd::Request, None));
     }
     Ok(())
-}
-
-/// Fields that no key and no variant is made of, since they never reach an origin.
-fn is_of_hop(name: &[u8]) -> bool {
-    matches!(Name::of(name), Name::KeepAlive | Name::Te | Name::Upgrade | Name::Connection)
 }
 
 fn stale(
@@ -106,7 +112,10 @@ fn stale(
 ) -> Result<Step, Exit> {
     let (fwd, reason) = (stale.fwd(), stale.reason);
     if !stale.serve_now {
-        let status = CacheStatus { detail: Some(reason), ..CacheStatus::new(Served::Forwarded(fwd)) };
+        let status = CacheStatus {
+            detail: Some(reason),
+            ..CacheStatus::new(Served::Forwarded(fwd))
+        };
         scratch.state.cache = Some(status);
         return if passes_alone(cx) {
             fetch::pass(cx, target, true, scratch)
@@ -120,7 +129,10 @@ fn stale(
         Started::Join(_) => None,
         Started::Found(hit) => return Ok(serve::hit(cx, hit, CacheStatus::new(Served::Hit), None, scratch)),
     };
-    let status = CacheStatus { detail: Some(reason), ..CacheStatus::new(Served::Hit) };
+    let status = CacheStatus {
+        detail: Some(reason),
+        ..CacheStatus::new(Served::Hit)
+    };
     Ok(serve::hit(cx, stale.hit, status, fill, scratch))
 }
 
@@ -131,12 +143,19 @@ fn miss(
     detail: Option<CacheReason>,
     scratch: &mut Scratch,
 ) -> Result<Step, Exit> {
-    scratch.state.cache = Some(CacheStatus { detail, ..CacheStatus::new(Served::Forwarded(fwd)) });
+    scratch.state.cache = Some(CacheStatus {
+        detail,
+        ..CacheStatus::new(Served::Forwarded(fwd))
+    });
     if passes_alone(cx) {
         return fetch::pass(cx, target, true, scratch);
     }
     let alone = cx.head.fields.has(Name::Authorization);
-    let mode = if alone { BeginMode::Alone } else { BeginMode::Shared };
+    let mode = if alone {
+        BeginMode::Alone
+    } else {
+        BeginMode::Shared
+    };
     Ok(begin(cx, target, None, mode, scratch))
 }
 
@@ -155,14 +174,25 @@ fn begin(
 ) -> Step {
     scratch.state.begins += 1;
     match start(cx, target, stale, mode, scratch) {
-        Started::Lead { reader, fill } => Step::Wait { reader, fill, timeout_ms: None },
-        Started::Join(reader) => Step::Wait { reader, fill: None, timeout_ms: Some(MAX_WAIT_MS) },
+        Started::Lead { reader, fill } => Step::Wait {
+            reader,
+            fill,
+            timeout_ms: None,
+        },
+        Started::Join(reader) => Step::Wait {
+            reader,
+            fill: None,
+            timeout_ms: Some(MAX_WAIT_MS),
+        },
         Started::Found(hit) => serve::hit(cx, hit, CacheStatus::new(Served::Hit), None, scratch),
     }
 }
 
 enum Started {
-    Lead { reader: FillReader, fill: Option<Box<Fill>> },
+    Lead {
+        reader: FillReader,
+        fill: Option<Box<Fill>>,
+    },
     Join(FillReader),
     Found(Hit),
 }
@@ -184,7 +214,10 @@ fn start(
         now: cx.now,
     });
     match begun {
-        Begin::Lead(writer, reader) => Started::Lead { fill: lead(cx, target, writer, scratch), reader },
+        Begin::Lead(writer, reader) => Started::Lead {
+            fill: lead(cx, target, writer, scratch),
+            reader,
+        },
         Begin::Join(reader) => Started::Join(reader),
         Begin::Found(hit) => Started::Found(hit),
     }
@@ -205,7 +238,13 @@ fn lead(
             plan.method = b"GET".to_vec();
             let keyed = cookies::all_keyed(&cx.head.fields, &rules.policy.key);
             let facts = RequestFacts::of(&cx.head.fields, true, keyed);
-            Some(Box::new(Fill::new(plan, writer, Arc::clone(rules), facts, report)))
+            Some(Box::new(Fill::new(
+                plan,
+                writer,
+                Arc::clone(rules),
+                facts,
+                report,
+            )))
         }
         Err(reason) => {
             Fill::never_sent(writer, reason, &report, cx.now);
@@ -221,15 +260,27 @@ pub(crate) fn waited(
     collapsed: bool,
     scratch: &mut Scratch,
 ) -> Result<Step, Exit> {
-    let status = scratch.state.cache.unwrap_or(CacheStatus::new(Served::Forwarded(Fwd::Miss)));
+    let status = scratch
+        .state
+        .cache
+        .unwrap_or(CacheStatus::new(Served::Forwarded(Fwd::Miss)));
     match event {
         HeadEvent::Head(answer) => Ok(serve::filled(cx, &answer, status, collapsed, scratch)),
         HeadEvent::Validated(hit) => {
-            let status = CacheStatus { fwd_status: Some(304), collapsed, detail: None, ..status };
+            let status = CacheStatus {
+                fwd_status: Some(304),
+                collapsed,
+                detail: None,
+                ..status
+            };
             Ok(serve::hit(cx, hit, status, None, scratch))
         }
         HeadEvent::Stale(hit, reason) => {
-            let status = CacheStatus { detail: Some(reason), collapsed, ..status };
+            let status = CacheStatus {
+                detail: Some(reason),
+                collapsed,
+                ..status
+            };
             Ok(serve::hit(cx, hit, status, None, scratch))
         }
         HeadEvent::Leave(reason) => again(cx, BeginMode::Alone, Some(reason), scratch),
@@ -238,7 +289,10 @@ pub(crate) fn waited(
         }
         HeadEvent::Abort(reason) => {
             let told = scratch.state.report.as_ref().and_then(|report| report.failure());
-            scratch.state.cache = Some(CacheStatus { detail: Some(reason), ..status });
+            scratch.state.cache = Some(CacheStatus {
+                detail: Some(reason),
+                ..status
+            });
             Err(told.unwrap_or(Reason::FillAborted).into())
         }
     }
@@ -261,6 +315,8 @@ fn again(
     }
     let site = cx.site(scratch).ok_or(Reason::FillAborted)?;
     let route = scratch.state.route(site).ok_or(Reason::FillAborted)?;
-    let Action::Forward(origin) = route.action else { return Err(Reason::FillAborted.into()) };
+    let Action::Forward(origin) = route.action else {
+        return Err(Reason::FillAborted.into());
+    };
     Ok(begin(cx, Target { site, route, origin }, None, mode, scratch))
 }

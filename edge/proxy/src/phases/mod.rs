@@ -49,7 +49,9 @@ impl<'r> Context<'r, '_> {
 
     /// The port that the visitor asked for; the scheme's own where none was named.
     pub(crate) fn port(&self, scratch: &Scratch) -> u16 {
-        scratch.port.unwrap_or(if self.conn.tls.is_some() { 443 } else { 80 })
+        scratch
+            .port
+            .unwrap_or(if self.conn.tls.is_some() { 443 } else { 80 })
     }
 }
 

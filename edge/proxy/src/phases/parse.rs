@@ -67,12 +67,20 @@ fn check_field(field: &Field<'_>, protocol: Protocol) -> Result<(), Reason> {
 fn framing(head: &RequestHead<'_>, protocol: Protocol) -> Result<(), Reason> {
     let fields = &head.fields;
     if protocol == Protocol::Http2 {
-        let of_connections =
-            [Name::Connection, Name::KeepAlive, Name::ProxyConnection, Name::TransferEncoding, Name::Upgrade];
+        let of_connections = [
+            Name::Connection,
+            Name::KeepAlive,
+            Name::ProxyConnection,
+            Name::TransferEncoding,
+            Name::Upgrade,
+        ];
         if of_connections.iter().any(|name| fields.has(*name)) {
             return Err(Reason::ConnectionField);
         }
-        if fields.all(Name::Te).any(|te| !te.eq_ignore_ascii_case(b"trailers")) {
+        if fields
+            .all(Name::Te)
+            .any(|te| !te.eq_ignore_ascii_case(b"trailers"))
+        {
             return Err(Reason::ConnectionField);
         }
     }
@@ -117,7 +125,9 @@ fn host(head: &RequestHead<'_>, scratch: &mut Scratch) -> Result<(), Reason> {
     }
     scratch.host.clear();
     // What names are made of was checked: the bytes are ASCII.
-    scratch.host.extend(name.iter().map(|b| char::from(b.to_ascii_lowercase())));
+    scratch
+        .host
+        .extend(name.iter().map(|b| char::from(b.to_ascii_lowercase())));
     scratch.port = port;
     Ok(())
 }
@@ -126,7 +136,10 @@ fn host(head: &RequestHead<'_>, scratch: &mut Scratch) -> Result<(), Reason> {
 fn split_authority(authority: &[u8]) -> Option<(&[u8], Option<u16>)> {
     let end_of_host = match authority.first()? {
         b'[' => authority.iter().position(|b| *b == b']')? + 1,
-        _ => authority.iter().position(|b| *b == b':').unwrap_or(authority.len()),
+        _ => authority
+            .iter()
+            .position(|b| *b == b':')
+            .unwrap_or(authority.len()),
     };
     let (name, rest) = authority.split_at_checked(end_of_host)?;
     let port = match rest.split_first() {

@@ -11,7 +11,8 @@ pub(crate) fn passed(request: &RequestHead<'_>, answer: &OriginHead<'_>, now: No
     out.reset(answer.status);
     // RFC 9110 §6.6.1: who forwards an answer without a date adds it.
     if answer.status != 101 && !answer.fields.has(Name::Date) {
-        out.fields.push(Name::Date, DateWriter::default().write(now.wall_secs()));
+        out.fields
+            .push(Name::Date, DateWriter::default().write(now.wall_secs()));
     }
     for field in &answer.fields {
         if !is_hop_by_hop(&answer.fields, field) {
@@ -28,5 +29,8 @@ pub(crate) fn passed(request: &RequestHead<'_>, answer: &OriginHead<'_>, now: No
 }
 
 fn told_length(answer: &OriginHead<'_>) -> Option<u64> {
-    std::str::from_utf8(answer.fields.get(Name::ContentLength)?).ok()?.parse().ok()
+    std::str::from_utf8(answer.fields.get(Name::ContentLength)?)
+        .ok()?
+        .parse()
+        .ok()
 }

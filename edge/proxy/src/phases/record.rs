@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use crate::Now;
 use crate::boundary::End;
 use crate::compile::Action;
 use crate::facts::ConnFacts;
 use crate::record::Record;
 use crate::scratch::Scratch;
 use crate::wire::{Name, RequestHead};
-use crate::Now;
 
 pub(crate) fn run<'a>(
     conn: &'a ConnFacts,

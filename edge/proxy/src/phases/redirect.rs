@@ -13,8 +13,16 @@ pub(crate) fn run(cx: &Context<'_, '_>, site: &Site, scratch: &mut Scratch) -> R
     let Some(redirect) = site.redirect.filter(|_| cx.conn.tls.is_none()) else {
         return Ok(());
     };
-    let port = if redirect.port == 443 { String::new() } else { format!(":{}", redirect.port) };
-    let target: &[u8] = if cx.head.target == b"*" { b"/" } else { cx.head.target };
+    let port = if redirect.port == 443 {
+        String::new()
+    } else {
+        format!(":{}", redirect.port)
+    };
+    let target: &[u8] = if cx.head.target == b"*" {
+        b"/"
+    } else {
+        cx.head.target
+    };
     reply::begin(&mut scratch.response, redirect.status, cx.now);
     let parts = [b"https://", scratch.host.as_bytes(), port.as_bytes(), target];
     scratch.response.fields.push_joined(Name::Location, &parts);

@@ -12,7 +12,9 @@ use crate::wire::{Name, RequestHead};
 /// Position of the first route that matches.
 pub(crate) fn find(head: &RequestHead<'_>, site: &Site) -> Option<usize> {
     let path = head.path();
-    site.routes.iter().position(|route| route.matcher.matches(path, head))
+    site.routes
+        .iter()
+        .position(|route| route.matcher.matches(path, head))
 }
 
 /// The route with the position of its origin; a redirect or a fixed answer ends the request here.
@@ -30,11 +32,18 @@ pub(crate) fn run<'r>(
 }
 
 fn redirected(cx: &Context<'_, '_>, redirect: &RedirectPlan, scratch: &mut Scratch) -> Exit {
-    let own = if cx.conn.tls.is_some() { Scheme::Https } else { Scheme::Http };
+    let own = if cx.conn.tls.is_some() {
+        Scheme::Https
+    } else {
+        Scheme::Http
+    };
     let scheme = redirect.scheme.unwrap_or(own);
     // A port belongs to a scheme and a host: where one of them changes, the old port says nothing.
     let kept = scratch.port.filter(|_| scheme == own && redirect.host.is_none());
-    let port = redirect.port.or(kept).filter(|port| *port != scheme.default_port());
+    let port = redirect
+        .port
+        .or(kept)
+        .filter(|port| *port != scheme.default_port());
     let mut location = Vec::with_capacity(256);
     location.extend_from_slice(scheme.as_str().as_bytes());
     location.extend_from_slice(b"://");
@@ -62,7 +71,10 @@ fn responded(cx: &Context<'_, '_>, respond: &RespondPlan, scratch: &mut Scratch)
     if bodiless {
         return Exit::Written(Reason::RouteRespond, Bytes::new());
     }
-    scratch.response.fields.push(Name::ContentType, &respond.content_type);
+    scratch
+        .response
+        .fields
+        .push(Name::ContentType, &respond.content_type);
     scratch.response.length = Some(respond.body.len() as u64);
     Exit::Written(Reason::RouteRespond, respond.body.clone())
 }

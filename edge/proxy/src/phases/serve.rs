@@ -58,7 +58,9 @@ pub(crate) fn filled(
     }
     out.length = answer.content_length.filter(|_| answer.status != 204);
     let report = scratch.state.report.as_ref();
-    status.fwd_status = report.and_then(|report| report.status()).filter(|told| *told != answer.status);
+    status.fwd_status = report
+        .and_then(|report| report.status())
+        .filter(|told| *told != answer.status);
     status.stored = answer.stored.is_ok();
     status.detail = answer.stored.err().or(status.detail.filter(|_| !status.stored));
     status.collapsed = collapsed;

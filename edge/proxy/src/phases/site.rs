@@ -9,7 +9,9 @@ use crate::scratch::Scratch;
 
 pub(crate) fn run<'r>(cx: &Context<'r, '_>, scratch: &mut Scratch) -> Result<&'r Site, Exit> {
     let snapshot = cx.view.snapshot();
-    let index = snapshot.find_index(&scratch.host).ok_or(Exit::Silent(Reason::UnknownHost))?;
+    let index = snapshot
+        .find_index(&scratch.host)
+        .ok_or(Exit::Silent(Reason::UnknownHost))?;
     let site = snapshot.site(index).ok_or(Exit::Silent(Reason::UnknownHost))?;
     scratch.state.site = Some(index);
     // A client may send requests for any host over a connection that it has (RFC 9110 §7.4); only those that

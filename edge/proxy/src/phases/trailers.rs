@@ -33,7 +33,10 @@ fn may_pass(id: Name, name: &[u8]) -> bool {
     match id {
         Name::Etag | Name::CacheStatus => true,
         Name::Other => {
-            let begins = |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|s| s.eq_ignore_ascii_case(prefix));
+            let begins = |prefix: &[u8]| {
+                name.get(..prefix.len())
+                    .is_some_and(|s| s.eq_ignore_ascii_case(prefix))
+            };
             !begins(b"content-") && !begins(b"proxy-") && !name.eq_ignore_ascii_case(b"www-authenticate")
         }
         _ => false,

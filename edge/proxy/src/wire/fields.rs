@@ -38,7 +38,11 @@ const _: () = assert!(MAX_FIELDS < 255, "`first` counts in bytes");
 
 impl Default for Fields<'_> {
     fn default() -> Self {
-        Self { lines: SmallVec::new(), first: [0; KNOWN], repeated: 0 }
+        Self {
+            lines: SmallVec::new(),
+            first: [0; KNOWN],
+            repeated: 0,
+        }
     }
 }
 
@@ -110,7 +114,10 @@ impl<'a> Fields<'a> {
             Some(start) => self.lines.get(start..).unwrap_or_default(),
             None => &[],
         };
-        lines.iter().filter(move |field| field.id == id).map(|field| field.value)
+        lines
+            .iter()
+            .filter(move |field| field.id == id)
+            .map(|field| field.value)
     }
 
     /// The values of all lines with this lower-case name, known or not.
@@ -152,7 +159,11 @@ impl FieldsView for Fields<'_> {
 
     fn first(&self, name: &[u8]) -> Option<&[u8]> {
         match Name::of(name) {
-            Name::Other => self.lines.iter().find(|f| f.name.eq_ignore_ascii_case(name)).map(|f| f.value),
+            Name::Other => self
+                .lines
+                .iter()
+                .find(|f| f.name.eq_ignore_ascii_case(name))
+                .map(|f| f.value),
             id => self.get(id),
         }
     }
@@ -164,8 +175,12 @@ mod tests {
 
     #[test]
     fn known_names_are_indexed_in_one_pass() {
-        let lines: [(&[u8], &[u8]); 4] =
-            [(b"Host", b"a"), (b"X-Mine", b"1"), (b"via", b"1.1 x"), (b"Via", b"1.1 y")];
+        let lines: [(&[u8], &[u8]); 4] = [
+            (b"Host", b"a"),
+            (b"X-Mine", b"1"),
+            (b"via", b"1.1 x"),
+            (b"Via", b"1.1 y"),
+        ];
         let fields = Fields::from_lines(lines).unwrap();
         assert_eq!(fields.get(Name::Host), Some(&b"a"[..]));
         assert!(fields.is_repeated(Name::Via) && !fields.is_repeated(Name::Host));

@@ -6,8 +6,8 @@ mod names;
 mod out;
 mod request;
 
-pub use fields::{Field, Fields, TooManyFields, MAX_FIELDS};
+pub use fields::{Field, Fields, MAX_FIELDS, TooManyFields};
 pub use names::Name;
 pub use out::{FieldBuf, ResponseHead};
-pub use request::{BodyHint, OriginHead, RequestHead};
 pub(crate) use request::split_target;
+pub use request::{BodyHint, OriginHead, RequestHead};

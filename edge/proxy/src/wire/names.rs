@@ -107,7 +107,10 @@ mod tests {
     #[test]
     fn names_are_found_whatever_their_case() {
         assert_eq!(Name::of(b"HOST"), Name::Host);
-        assert_eq!(Name::of(b"Access-Control-Allow-Credentials"), Name::AccessControlAllowCredentials);
+        assert_eq!(
+            Name::of(b"Access-Control-Allow-Credentials"),
+            Name::AccessControlAllowCredentials
+        );
         assert_eq!(Name::of(b"x-mine"), Name::Other);
         assert_eq!(Name::of(b""), Name::Other);
         assert_eq!(Name::of(&[b'a'; 300]), Name::Other);

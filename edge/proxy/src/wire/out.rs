@@ -54,13 +54,20 @@ impl FieldBuf {
         let name_len = name.len();
         let value_len = self.bytes.len() - at - name_len;
         // A head is at most some hundred KiB; a longer one can't come from any accepted input.
-        let (Ok(at), Ok(name_len), Ok(value_len)) =
-            (u32::try_from(at), u32::try_from(name_len), u32::try_from(value_len))
-        else {
+        let (Ok(at), Ok(name_len), Ok(value_len)) = (
+            u32::try_from(at),
+            u32::try_from(name_len),
+            u32::try_from(value_len),
+        ) else {
             self.bytes.truncate(at);
             return;
         };
-        self.spans.push(Span { id, at, name_len, value_len });
+        self.spans.push(Span {
+            id,
+            at,
+            name_len,
+            value_len,
+        });
     }
 
     /// Adds a line with a known name and a number.
@@ -88,7 +95,10 @@ impl FieldBuf {
 
     /// The value of the first line of this known name.
     pub fn get(&self, id: Name) -> Option<&[u8]> {
-        self.spans.iter().find(|span| span.id == id).map(|span| value_of(&self.bytes, *span))
+        self.spans
+            .iter()
+            .find(|span| span.id == id)
+            .map(|span| value_of(&self.bytes, *span))
     }
 
     /// The value of the first line of this lower-case name.
@@ -103,7 +113,9 @@ impl FieldBuf {
 
     /// All lines as `(lower-case name, value)`, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.spans.iter().map(|span| (name_of(&self.bytes, *span), value_of(&self.bytes, *span)))
+        self.spans
+            .iter()
+            .map(|span| (name_of(&self.bytes, *span), value_of(&self.bytes, *span)))
     }
 
     /// Number of lines.

@@ -48,7 +48,10 @@ impl<'a> RequestHead<'a> {
     /// True when the client waits for 100 (Continue) before it sends the body (RFC 9110 §10.1.1).
     pub fn expects_continue(&self) -> bool {
         !self.http10
-            && self.fields.get(Name::Expect).is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"))
+            && self
+                .fields
+                .get(Name::Expect)
+                .is_some_and(|v| v.eq_ignore_ascii_case(b"100-continue"))
     }
 
     /// The target up to the query.

@@ -33,7 +33,11 @@ fn requests_above_the_rate_wait_as_long_as_they_are_told() {
     assert_eq!(refused.status, 429);
     assert_eq!(refused.field("retry-after").as_deref(), Some("10"));
     world.conn = connection(Protocol::Http1, "198.51.100.8");
-    assert_eq!(status(&mut world, Request::get("/")), 200, "another address has its own count");
+    assert_eq!(
+        status(&mut world, Request::get("/")),
+        200,
+        "another address has its own count"
+    );
     world.conn = connection(Protocol::Http1, "198.51.100.7");
     world.wait(Duration::from_secs(9));
     assert_eq!(status(&mut world, Request::get("/")), 429);
@@ -44,14 +48,22 @@ fn requests_above_the_rate_wait_as_long_as_they_are_told() {
 #[test]
 fn an_ipv6_client_is_its_64_and_a_header_or_cookie_counts_by_value() {
     let mut world = World::shop(|site| site.rates.push(rule("r", RateKey::ClientAddress)));
-    for (peer, expected) in [("2001:db8::1", 200), ("2001:db8::2", 200), ("2001:db8::3", 429), ("2001:db8:0:1::1", 200)]
-    {
+    for (peer, expected) in [
+        ("2001:db8::1", 200),
+        ("2001:db8::2", 200),
+        ("2001:db8::3", 429),
+        ("2001:db8:0:1::1", 200),
+    ] {
         world.conn = connection(Protocol::Http1, peer);
         assert_eq!(status(&mut world, Request::get("/")), expected, "{peer}");
     }
     for (key, one, other) in [
         (RateKey::Header("x-key".into()), ("x-key", "1"), ("x-key", "2")),
-        (RateKey::Cookie("sid".into()), ("cookie", "sid=1"), ("cookie", "sid=2")),
+        (
+            RateKey::Cookie("sid".into()),
+            ("cookie", "sid=1"),
+            ("cookie", "sid=2"),
+        ),
     ] {
         let mut world = World::shop(|site| site.rates.push(rule("r", key)));
         for expected in [200, 200, 429] {
@@ -69,7 +81,10 @@ fn rules_of_sites_and_routes_add_up_and_count_apart() {
         api.rates.push(rule("shared-name", RateKey::Site));
         site.routes = vec![api, route("all")];
         let mut posts = rule("shared-name", RateKey::Site);
-        posts.matches = vec![RequestMatch { methods: vec!["POST".into()], ..RequestMatch::default() }];
+        posts.matches = vec![RequestMatch {
+            methods: vec!["POST".into()],
+            ..RequestMatch::default()
+        }];
         posts.status = 503;
         site.rates.push(posts);
     });
@@ -79,11 +94,22 @@ fn rules_of_sites_and_routes_add_up_and_count_apart() {
     for expected in [200, 200, 429] {
         assert_eq!(status(&mut world, Request::get("/api")), expected);
     }
-    assert_eq!(status(&mut world, Request::get("/")), 200, "GETs elsewhere are not counted");
+    assert_eq!(
+        status(&mut world, Request::get("/")),
+        200,
+        "GETs elsewhere are not counted"
+    );
     for expected in [200, 200, 503] {
-        assert_eq!(status(&mut world, Request::new("POST", "shop.example", "/")), expected);
+        assert_eq!(
+            status(&mut world, Request::new("POST", "shop.example", "/")),
+            expected
+        );
     }
-    assert_eq!(status(&mut world, Request::new("GET", "other.example", "/")), 200, "nor by another tenant");
+    assert_eq!(
+        status(&mut world, Request::new("GET", "other.example", "/")),
+        200,
+        "nor by another tenant"
+    );
 }
 
 #[test]
@@ -91,7 +117,10 @@ fn only_trusted_proxies_name_the_client() {
     let trusting = |header: Option<&str>| {
         World::shop(|site| {
             site.client_address = ClientAddress {
-                trusted_proxies: vec!["198.51.100.0/24".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+                trusted_proxies: vec![
+                    "198.51.100.0/24".parse().unwrap(),
+                    "2001:db8::/32".parse().unwrap(),
+                ],
                 header: header.map(str::to_owned),
             };
         })
@@ -114,7 +143,11 @@ fn only_trusted_proxies_name_the_client() {
         assert_eq!(world.record(id).2, client, "{peer} {forwarded}");
     }
     let mut world = trusting(Some("x-client"));
-    let id = world.open(Request::get("/").with("x-forwarded-for", "6.6.6.6").with("X-Client", "192.0.2.1"));
+    let id = world.open(
+        Request::get("/")
+            .with("x-forwarded-for", "6.6.6.6")
+            .with("X-Client", "192.0.2.1"),
+    );
     assert_eq!(world.record(id).2, "192.0.2.1");
 }
 
@@ -128,7 +161,10 @@ fn a_trusted_proxy_itself_is_never_limited_by_its_address() {
         assert_eq!(status(&mut world, Request::get("/")), 200);
     }
     for expected in [200, 200, 429] {
-        assert_eq!(status(&mut world, Request::get("/").with("x-forwarded-for", "192.0.2.1")), expected);
+        assert_eq!(
+            status(&mut world, Request::get("/").with("x-forwarded-for", "192.0.2.1")),
+            expected
+        );
     }
 }
 
@@ -141,11 +177,24 @@ fn a_request_that_was_here_before_is_a_loop() {
         ("breakwater", 508),
         ("breakwater-not", 200),
     ] {
-        assert_eq!(status(&mut world, Request::get("/").with("CDN-Loop", value)), expected, "{value}");
+        assert_eq!(
+            status(&mut world, Request::get("/").with("CDN-Loop", value)),
+            expected,
+            "{value}"
+        );
     }
-    assert_eq!(world.asked[0].field("cdn-loop").as_deref(), Some("other, breakwater"));
-    let stripped = Request::get("/").with("connection", "cdn-loop").with("cdn-loop", "breakwater");
-    assert_eq!(status(&mut world, stripped), 508, "nominating the field doesn't hide it");
+    assert_eq!(
+        world.asked[0].field("cdn-loop").as_deref(),
+        Some("other, breakwater")
+    );
+    let stripped = Request::get("/")
+        .with("connection", "cdn-loop")
+        .with("cdn-loop", "breakwater");
+    assert_eq!(
+        status(&mut world, stripped),
+        508,
+        "nominating the field doesn't hide it"
+    );
 }
 
 #[test]
@@ -174,16 +223,29 @@ fn preflights_are_answered_here_and_only_for_trusted_origins() {
         ("access-control-allow-methods", "GET, PUT"),
         ("access-control-allow-headers", "x-a, x-b"),
         ("access-control-max-age", "600"),
-        ("vary", "Access-Control-Request-Method, Access-Control-Request-Headers, Origin"),
+        (
+            "vary",
+            "Access-Control-Request-Method, Access-Control-Request-Headers, Origin",
+        ),
     ] {
         assert_eq!(trusted.field(name).as_deref(), Some(value), "{name}");
     }
     let foreign = world.refused(ask("https://evil.example"));
     assert_eq!(foreign.status, 204);
-    assert!(!foreign.fields.iter().any(|(name, _)| name.starts_with("access-control-")), "{foreign:?}");
+    assert!(
+        !foreign
+            .fields
+            .iter()
+            .any(|(name, _)| name.starts_with("access-control-")),
+        "{foreign:?}"
+    );
     assert!(foreign.field("vary").unwrap().contains("Origin"));
     let plain = Request::new("OPTIONS", "shop.example", "/").with("origin", "https://app.example");
-    assert_eq!(status(&mut world, plain), 200, "an OPTIONS that is no preflight is the origin's");
+    assert_eq!(
+        status(&mut world, plain),
+        200,
+        "an OPTIONS that is no preflight is the origin's"
+    );
 }
 
 #[test]
@@ -202,9 +264,18 @@ fn foreign_pages_get_no_protected_files() {
     let mut world = protected(None);
     assert_eq!(world.refused(foreign()).status, 403);
     assert_eq!(world.refused(Request::get("/a.jpg")).status, 403);
-    assert_eq!(status(&mut world, Request::get("/a.jpg").with("referer", "https://shop.example/p")), 200);
+    assert_eq!(
+        status(
+            &mut world,
+            Request::get("/a.jpg").with("referer", "https://shop.example/p")
+        ),
+        200
+    );
     let client = world.open(foreign());
     assert_eq!(world.record(client).1, Some(Reason::Hotlink));
     let got = protected(Some("https://shop.example/no.png")).refused(foreign());
-    assert_eq!((got.status, got.field("location").as_deref()), (302, Some("https://shop.example/no.png")));
+    assert_eq!(
+        (got.status, got.field("location").as_deref()),
+        (302, Some("https://shop.example/no.png"))
+    );
 }

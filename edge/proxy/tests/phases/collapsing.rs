@@ -14,14 +14,20 @@ fn many_visitors_cause_one_request_and_read_it_as_it_comes() {
     world.head(0, &fresh(""), BodyHint::Streamed);
     world.body(0, "hel");
     for client in &clients {
-        assert_eq!((world.got(*client).body.as_str(), world.got(*client).ended), ("hel", None));
+        assert_eq!(
+            (world.got(*client).body.as_str(), world.got(*client).ended),
+            ("hel", None)
+        );
     }
     let late = world.open(Request::get("/"));
     assert_eq!(world.got(late).body, "hel");
     world.body(0, "lo");
     world.end(0, &lines(&[]));
     for client in clients.iter().chain([&late]) {
-        assert_eq!((world.got(*client).body.as_str(), world.got(*client).ended), ("hello", Some(Ended::Whole)));
+        assert_eq!(
+            (world.got(*client).body.as_str(), world.got(*client).ended),
+            ("hello", Some(Ended::Whole))
+        );
     }
     let status = |client: usize| world.got(client).field("cache-status").unwrap();
     assert_eq!(status(0), "breakwater; fwd=uri-miss; stored");
@@ -67,13 +73,32 @@ fn visitors_of_another_variant_leave() {
     let de = world.open(Request::get("/").with("accept-language", "de"));
     let en = world.open(Request::get("/").with("accept-language", "en"));
     assert_eq!(world.asked.len(), 1);
-    let answer = |body| Answer::new(200, &[("cache-control", "max-age=60"), ("vary", "accept-language")], body);
+    let answer = |body| {
+        Answer::new(
+            200,
+            &[("cache-control", "max-age=60"), ("vary", "accept-language")],
+            body,
+        )
+    };
     world.answer(0, &answer("deutsch"));
     assert_eq!(world.asked[1].field("accept-language").as_deref(), Some("en"));
     world.answer(1, &answer("english"));
-    assert_eq!((world.got(de).body.as_str(), world.got(en).body.as_str()), ("deutsch", "english"));
-    assert_eq!(world.refused(Request::get("/").with("accept-language", "en")).body, "english");
-    assert_eq!(world.refused(Request::get("/").with("accept-language", "de")).body, "deutsch");
+    assert_eq!(
+        (world.got(de).body.as_str(), world.got(en).body.as_str()),
+        ("deutsch", "english")
+    );
+    assert_eq!(
+        world
+            .refused(Request::get("/").with("accept-language", "en"))
+            .body,
+        "english"
+    );
+    assert_eq!(
+        world
+            .refused(Request::get("/").with("accept-language", "de"))
+            .body,
+        "deutsch"
+    );
 }
 
 #[test]
@@ -135,6 +160,9 @@ fn a_purge_keeps_what_was_asked_before_it_from_everybody() {
     assert_eq!(world.asked.len(), 2, "nobody joins an older fill");
     world.answer(0, &fresh("old"));
     world.answer(1, &fresh("new"));
-    assert_eq!((world.got(early).body.as_str(), world.got(late).body.as_str()), ("old", "new"));
+    assert_eq!(
+        (world.got(early).body.as_str(), world.got(late).body.as_str()),
+        ("old", "new")
+    );
     assert_eq!(world.refused(Request::get("/")).body, "new");
 }

@@ -1,4 +1,6 @@
-use breakwater_edge_config::{Cors, FrameOptions, HeaderEdits, Hsts, OriginPattern, SecurityHeaders, SiteConfig};
+use breakwater_edge_config::{
+    Cors, FrameOptions, HeaderEdits, Hsts, OriginPattern, SecurityHeaders, SiteConfig,
+};
 use breakwater_edge_proxy::Protocol;
 
 use crate::memory::{Answer, Request, World, site, tls_connection};
@@ -40,7 +42,11 @@ fn fields_that_browsers_heed_replace_the_origins_on_every_answer() {
             referrer_policy: Some("no-referrer".into()),
             ..SecurityHeaders::default()
         };
-        site.tls.hsts = Some(Hsts { max_age_secs: 63_072_000, include_sub_domains: true, preload: true });
+        site.tls.hsts = Some(Hsts {
+            max_age_secs: 63_072_000,
+            include_sub_domains: true,
+            preload: true,
+        });
     });
     for (request, tls) in [
         (Request::get("/"), false),
@@ -56,7 +62,11 @@ fn fields_that_browsers_heed_replace_the_origins_on_every_answer() {
         assert_eq!(got.field("x-content-type-options").as_deref(), Some("nosniff"));
         assert_eq!(got.field("referrer-policy").as_deref(), Some("no-referrer"));
         let hsts = tls.then_some("max-age=63072000; includeSubDomains; preload");
-        assert_eq!(got.field("strict-transport-security").as_deref(), hsts, "RFC 6797: over TLS only");
+        assert_eq!(
+            got.field("strict-transport-security").as_deref(),
+            hsts,
+            "RFC 6797: over TLS only"
+        );
     }
     assert_eq!(world.asked.len(), 3, "the second GET over TLS was a hit");
 }
@@ -71,10 +81,19 @@ fn no_visitor_gets_cross_origin_fields_that_were_made_for_another() {
         (None, None),
     ] {
         let request = Request::get("/");
-        let request = origin.into_iter().fold(request, |request, origin| request.with("origin", origin));
+        let request = origin
+            .into_iter()
+            .fold(request, |request, origin| request.with("origin", origin));
         let got = world.exchange(request, &storable());
-        assert_eq!(got.field("access-control-allow-origin").as_deref(), allowed, "{origin:?}");
-        assert_eq!(got.field("access-control-allow-credentials").is_some(), allowed.is_some());
+        assert_eq!(
+            got.field("access-control-allow-origin").as_deref(),
+            allowed,
+            "{origin:?}"
+        );
+        assert_eq!(
+            got.field("access-control-allow-credentials").is_some(),
+            allowed.is_some()
+        );
         assert!(got.field("vary").unwrap().contains("Origin"), "{origin:?}");
     }
     assert_eq!(world.asked.len(), 1, "all of them came from one stored answer");
@@ -84,15 +103,27 @@ fn no_visitor_gets_cross_origin_fields_that_were_made_for_another() {
 fn a_change_of_the_configuration_changes_stored_answers_at_once() {
     let edited = |value: &str| {
         let mut config = site("shop", "shop.example");
-        config.response_headers = HeaderEdits { set: vec![("x-v".into(), value.into())], ..HeaderEdits::default() };
+        config.response_headers = HeaderEdits {
+            set: vec![("x-v".into(), value.into())],
+            ..HeaderEdits::default()
+        };
         config
     };
     let mut world = World::new(edited("1"));
-    assert_eq!(world.exchange(Request::get("/"), &storable()).field("x-v").as_deref(), Some("1"));
+    assert_eq!(
+        world
+            .exchange(Request::get("/"), &storable())
+            .field("x-v")
+            .as_deref(),
+        Some("1")
+    );
     world.serve(edited("2"));
     let hit = world.exchange(Request::get("/"), &storable());
     assert_eq!(hit.field("x-v").as_deref(), Some("2"));
-    assert_eq!(hit.field("cache-status").as_deref(), Some("breakwater; hit; ttl=60"));
+    assert_eq!(
+        hit.field("cache-status").as_deref(),
+        Some("breakwater; hit; ttl=60")
+    );
     assert_eq!(world.asked.len(), 1);
 }
 
@@ -112,15 +143,29 @@ fn edits_of_answers_apply_in_order_and_to_errors_too() {
     assert_eq!(got.field("x-a").as_deref(), Some("route"));
     assert_eq!(got.field("x-b").as_deref(), Some("origin, site"));
     let error = world.refused(Request::get("/%00"));
-    assert_eq!(error.field("x-a"), None, "the head was refused before its site was known");
+    assert_eq!(
+        error.field("x-a"),
+        None,
+        "the head was refused before its site was known"
+    );
     let looped = world.refused(Request::get("/").with("cdn-loop", "breakwater"));
-    assert_eq!((looped.status, looped.field("x-a").as_deref()), (508, Some("route")));
+    assert_eq!(
+        (looped.status, looped.field("x-a").as_deref()),
+        (508, Some("route"))
+    );
 }
 
 #[test]
 fn caches_before_us_are_listed_before_us() {
     let mut world = World::shop(|_| ());
-    let answer = Answer::new(200, &[("cache-status", "inner; hit"), ("cache-control", "no-store")], "");
+    let answer = Answer::new(
+        200,
+        &[("cache-status", "inner; hit"), ("cache-control", "no-store")],
+        "",
+    );
     let got = world.exchange(Request::get("/"), &answer);
-    assert_eq!(got.field("cache-status").as_deref(), Some("inner; hit, breakwater; fwd=uri-miss; detail=no-store"));
+    assert_eq!(
+        got.field("cache-status").as_deref(),
+        Some("inner; hit, breakwater; fwd=uri-miss; detail=no-store")
+    );
 }

@@ -4,7 +4,10 @@ use breakwater_edge_proxy::{BodyHint, FailureKind, OriginFailure, Protocol, Reas
 use crate::memory::{Answer, Request, World, connection, lines};
 
 fn post() -> Request {
-    Request { body: BodyHint::Length(3), ..Request::new("POST", "shop.example", "/") }
+    Request {
+        body: BodyHint::Length(3),
+        ..Request::new("POST", "shop.example", "/")
+    }
 }
 
 #[test]
@@ -12,14 +15,25 @@ fn answers_pass_without_what_belongs_to_the_origins_connection() {
     let mut world = World::shop(|_| ());
     let answer = Answer::new(
         201,
-        &[("Connection", "close, X-Hop"), ("x-hop", "1"), ("Keep-Alive", "5"), ("content-length", "2"), ("X-A", "1"), ("set-cookie", "a"), ("set-cookie", "b")],
+        &[
+            ("Connection", "close, X-Hop"),
+            ("x-hop", "1"),
+            ("Keep-Alive", "5"),
+            ("content-length", "2"),
+            ("X-A", "1"),
+            ("set-cookie", "a"),
+            ("set-cookie", "b"),
+        ],
         "ok",
     );
     let got = world.exchange(post(), &answer);
     assert_eq!((got.status, got.body.as_str(), got.length), (201, "ok", Some(2)));
     let names: Vec<_> = got.fields.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["date", "x-a", "set-cookie", "set-cookie", "cache-status"]);
-    assert_eq!(got.field("cache-status").as_deref(), Some("breakwater; fwd=method"));
+    assert_eq!(
+        got.field("cache-status").as_deref(),
+        Some("breakwater; fwd=method")
+    );
 }
 
 #[test]
@@ -53,16 +67,59 @@ fn only_idempotent_requests_without_any_effect_seen_are_tried_again_and_not_for_
         body_consumed: false,
         reused_connection: false,
     };
-    let put = || Request { body: BodyHint::Length(3), ..Request::new("PUT", "shop.example", "/") };
+    let put = || Request {
+        body: BodyHint::Length(3),
+        ..Request::new("PUT", "shop.example", "/")
+    };
     for (label, request, failure, attempts) in [
         ("GET", Request::get("/"), clean, 2),
         ("PUT", put(), clean, 2),
         ("POST", post(), clean, 1),
-        ("answer began", put(), OriginFailure { answer_began: true, ..clean }, 1),
-        ("body consumed", put(), OriginFailure { body_consumed: true, ..clean }, 1),
-        ("closed while idle", Request::get("/"), OriginFailure { reused_connection: true, ..clean }, 3),
-        ("POST, closed while idle", post(), OriginFailure { reused_connection: true, ..clean }, 1),
-        ("timeout", Request::get("/"), OriginFailure { kind: FailureKind::Timeout, ..clean }, 1),
+        (
+            "answer began",
+            put(),
+            OriginFailure {
+                answer_began: true,
+                ..clean
+            },
+            1,
+        ),
+        (
+            "body consumed",
+            put(),
+            OriginFailure {
+                body_consumed: true,
+                ..clean
+            },
+            1,
+        ),
+        (
+            "closed while idle",
+            Request::get("/"),
+            OriginFailure {
+                reused_connection: true,
+                ..clean
+            },
+            3,
+        ),
+        (
+            "POST, closed while idle",
+            post(),
+            OriginFailure {
+                reused_connection: true,
+                ..clean
+            },
+            1,
+        ),
+        (
+            "timeout",
+            Request::get("/"),
+            OriginFailure {
+                kind: FailureKind::Timeout,
+                ..clean
+            },
+            1,
+        ),
     ] {
         let mut world = World::shop(|_| ());
         let client = world.open(request);
@@ -90,7 +147,9 @@ fn a_second_attempt_that_succeeds_is_the_answer() {
 #[test]
 fn an_origin_that_does_not_exist_here_is_not_asked() {
     let mut world = World::shop(|site| {
-        site.origins[0].endpoints = Endpoints::Unavailable { reason: "ServiceNotInRegion".into() };
+        site.origins[0].endpoints = Endpoints::Unavailable {
+            reason: "ServiceNotInRegion".into(),
+        };
     });
     for request in [post(), Request::get("/")] {
         assert_eq!(world.refused(request).status, 503);
@@ -105,8 +164,16 @@ fn interim_answers_pass_to_one_visitor_but_100_ends_here() {
     let pass = |status, http10| {
         let mut scratch = Scratch::default();
         let index = Fields::from_lines(fields.iter().map(|(n, v)| (n.as_bytes(), v.as_bytes()))).unwrap();
-        let interim = OriginHead { status, fields: index, body: BodyHint::None };
-        let request = RequestHead { method: b"GET", http10, ..RequestHead::default() };
+        let interim = OriginHead {
+            status,
+            fields: index,
+            body: BodyHint::None,
+        };
+        let request = RequestHead {
+            method: b"GET",
+            http10,
+            ..RequestHead::default()
+        };
         let passes = world.worker.on_interim(&request, &interim, &mut scratch);
         passes.then(|| scratch.response.fields.iter().count())
     };
@@ -121,6 +188,10 @@ fn a_head_answers_with_the_length_of_the_body_it_leaves_out() {
     let mut world = World::shop(|_| ());
     world.conn = connection(Protocol::Http2, "198.51.100.7");
     let client = world.open(Request::new("HEAD", "shop.example", "/"));
-    world.head(0, &Answer::new(200, &[("content-length", "5")], ""), BodyHint::None);
+    world.head(
+        0,
+        &Answer::new(200, &[("content-length", "5")], ""),
+        BodyHint::None,
+    );
     assert_eq!(world.got(client).length, Some(5));
 }

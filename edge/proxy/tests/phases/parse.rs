@@ -26,7 +26,10 @@ fn h2(request: Request) -> Option<(u16, Reason)> {
 }
 
 fn post() -> Request {
-    Request { body: BodyHint::Streamed, ..Request::new("POST", "shop.example", "/") }
+    Request {
+        body: BodyHint::Streamed,
+        ..Request::new("POST", "shop.example", "/")
+    }
 }
 
 #[test]
@@ -35,19 +38,64 @@ fn heads_that_two_readers_could_frame_differently_are_refused_and_the_connection
     let cl = Some((400, Reason::BadContentLength));
     for (label, request, expected) in [
         ("chunked", post().with("Transfer-Encoding", "Chunked"), None),
-        ("TE and CL", post().with("transfer-encoding", "chunked").with("content-length", "3"), te),
-        ("gzip, chunked", post().with("transfer-encoding", "gzip, chunked"), te),
-        ("chunked twice", post().with("transfer-encoding", "chunked").with("transfer-encoding", "chunked"), te),
+        (
+            "TE and CL",
+            post()
+                .with("transfer-encoding", "chunked")
+                .with("content-length", "3"),
+            te,
+        ),
+        (
+            "gzip, chunked",
+            post().with("transfer-encoding", "gzip, chunked"),
+            te,
+        ),
+        (
+            "chunked twice",
+            post()
+                .with("transfer-encoding", "chunked")
+                .with("transfer-encoding", "chunked"),
+            te,
+        ),
         ("identity", post().with("transfer-encoding", "identity"), te),
         ("xchunked", post().with("transfer-encoding", "xchunked"), te),
-        ("TE in 1.0", Request { http10: true, ..post().with("transfer-encoding", "chunked") }, te),
-        ("one length", Request { body: BodyHint::Length(3), ..post().with("content-length", "3") }, None),
-        ("equal lengths", post().with("content-length", "3").with("content-length", "3"), cl),
+        (
+            "TE in 1.0",
+            Request {
+                http10: true,
+                ..post().with("transfer-encoding", "chunked")
+            },
+            te,
+        ),
+        (
+            "one length",
+            Request {
+                body: BodyHint::Length(3),
+                ..post().with("content-length", "3")
+            },
+            None,
+        ),
+        (
+            "equal lengths",
+            post().with("content-length", "3").with("content-length", "3"),
+            cl,
+        ),
         ("length list", post().with("content-length", "3, 3"), cl),
         ("signed", post().with("content-length", "+3"), cl),
         ("empty", post().with("content-length", ""), cl),
-        ("too large", post().with("content-length", "99999999999999999999999"), cl),
-        ("not the framing's", Request { body: BodyHint::Length(4), ..post().with("content-length", "3") }, cl),
+        (
+            "too large",
+            post().with("content-length", "99999999999999999999999"),
+            cl,
+        ),
+        (
+            "not the framing's",
+            Request {
+                body: BodyHint::Length(4),
+                ..post().with("content-length", "3")
+            },
+            cl,
+        ),
     ] {
         assert_eq!(h1(request), expected, "{label}");
     }
@@ -55,28 +103,63 @@ fn heads_that_two_readers_could_frame_differently_are_refused_and_the_connection
 
 #[test]
 fn host_is_there_once_and_agrees_with_the_authority() {
-    let bare = || Request { fields: Vec::new(), ..Request::get("/") };
-    let absolute = |authority| Request { authority: Some(authority), ..Request::get("/") };
+    let bare = || Request {
+        fields: Vec::new(),
+        ..Request::get("/")
+    };
+    let absolute = |authority| Request {
+        authority: Some(authority),
+        ..Request::get("/")
+    };
     let bad = Some((400, Reason::BadHost));
     for (label, request, expected) in [
         ("none", bare(), bad),
-        ("none in 1.0", Request { http10: true, ..bare() }, bad),
+        (
+            "none in 1.0",
+            Request {
+                http10: true,
+                ..bare()
+            },
+            bad,
+        ),
         ("twice", Request::get("/").with("Host", "shop.example"), bad),
         ("empty", bare().with("host", ""), bad),
         ("user information", bare().with("host", "a@shop.example"), bad),
-        ("two hosts", bare().with("host", "shop.example, evil.example"), bad),
+        (
+            "two hosts",
+            bare().with("host", "shop.example, evil.example"),
+            bad,
+        ),
         ("bad port", bare().with("host", "shop.example:0x50"), bad),
-        ("port out of range", bare().with("host", "shop.example:65536"), bad),
+        (
+            "port out of range",
+            bare().with("host", "shop.example:65536"),
+            bad,
+        ),
         ("path in host", bare().with("host", "shop.example/x"), bad),
         ("case and dot", bare().with("host", "SHOP.example.:80"), None),
         ("empty port", bare().with("host", "shop.example:"), None),
         ("same authority", absolute("SHOP.example"), None),
-        ("other authority", absolute("other.example"), Some((400, Reason::HostMismatch))),
-        ("other port", absolute("shop.example:81"), Some((400, Reason::HostMismatch))),
+        (
+            "other authority",
+            absolute("other.example"),
+            Some((400, Reason::HostMismatch)),
+        ),
+        (
+            "other port",
+            absolute("shop.example:81"),
+            Some((400, Reason::HostMismatch)),
+        ),
     ] {
         assert_eq!(h1(request), expected, "{label}");
     }
-    assert_eq!(h2(Request { authority: Some("shop.example"), ..bare() }), None);
+    assert_eq!(
+        h2(Request {
+            authority: Some("shop.example"),
+            ..bare()
+        }),
+        None
+    );
     assert_eq!(h2(absolute("other.example")), Some((400, Reason::HostMismatch)));
 }
 
@@ -92,16 +175,36 @@ fn targets_and_methods_that_are_read_in_more_than_one_way_are_refused() {
         ("no slash", target("a"), Some((400, Reason::BadTarget))),
         ("empty", target(""), Some((400, Reason::BadTarget))),
         ("star", target("*"), Some((400, Reason::BadTarget))),
-        ("star with OPTIONS", Request::new("OPTIONS", "shop.example", "*"), None),
+        (
+            "star with OPTIONS",
+            Request::new("OPTIONS", "shop.example", "*"),
+            None,
+        ),
         ("long", target(&long), Some((414, Reason::TargetTooLong))),
         ("NUL in path", target("/a%00b"), Some((400, Reason::EncodedNul))),
         ("NUL in query", target("/a?%00"), None),
-        ("backslash in path", target("/a\\b"), Some((400, Reason::Backslash))),
+        (
+            "backslash in path",
+            target("/a\\b"),
+            Some((400, Reason::Backslash)),
+        ),
         ("backslash in query", target("/a?b\\c"), None),
         ("UTF-8", target("/\u{fc}"), None),
-        ("CONNECT", Request::new("CONNECT", "shop.example", "/"), Some((405, Reason::MethodRefused))),
-        ("TRACE", Request::new("TRACE", "shop.example", "/"), Some((405, Reason::MethodRefused))),
-        ("method", Request::new("G(T", "shop.example", "/"), Some((400, Reason::BadMethod))),
+        (
+            "CONNECT",
+            Request::new("CONNECT", "shop.example", "/"),
+            Some((405, Reason::MethodRefused)),
+        ),
+        (
+            "TRACE",
+            Request::new("TRACE", "shop.example", "/"),
+            Some((405, Reason::MethodRefused)),
+        ),
+        (
+            "method",
+            Request::new("G(T", "shop.example", "/"),
+            Some((400, Reason::BadMethod)),
+        ),
         ("own method", Request::new("PURGE-IT", "shop.example", "/"), None),
     ] {
         assert_eq!(h1(request), expected, "{label}");
@@ -112,10 +215,18 @@ fn targets_and_methods_that_are_read_in_more_than_one_way_are_refused() {
 fn fields_are_tokens_with_visible_values() {
     let with = |name: &str, value: &str| Request::get("/").with(name, value);
     for (label, request, expected) in [
-        ("space before colon", with("x ", "1"), Some((400, Reason::BadFieldName))),
+        (
+            "space before colon",
+            with("x ", "1"),
+            Some((400, Reason::BadFieldName)),
+        ),
         ("empty name", with("", "1"), Some((400, Reason::BadFieldName))),
         ("line feed", with("x", "a\nb"), Some((400, Reason::BadFieldValue))),
-        ("carriage return", with("x", "a\rb"), Some((400, Reason::BadFieldValue))),
+        (
+            "carriage return",
+            with("x", "a\rb"),
+            Some((400, Reason::BadFieldValue)),
+        ),
         ("NUL", with("x", "a\0b"), Some((400, Reason::BadFieldValue))),
         ("tab and above ASCII", with("x", "a\t\u{fc}"), None),
         ("uppercase", with("X-Upper", "1"), None),
@@ -129,14 +240,26 @@ fn http2_has_no_fields_of_connections() {
     let with = |name: &str, value: &str| Request::get("/").with(name, value);
     let connection = Some((400, Reason::ConnectionField));
     for (label, request, expected) in [
-        ("uppercase", with("X-Upper", "1"), Some((400, Reason::BadFieldName))),
+        (
+            "uppercase",
+            with("X-Upper", "1"),
+            Some((400, Reason::BadFieldName)),
+        ),
         ("connection", with("connection", "close"), connection),
         ("keep-alive", with("keep-alive", "5"), connection),
-        ("transfer-encoding", with("transfer-encoding", "chunked"), connection),
+        (
+            "transfer-encoding",
+            with("transfer-encoding", "chunked"),
+            connection,
+        ),
         ("upgrade", with("upgrade", "websocket"), connection),
         ("te", with("te", "gzip"), connection),
         ("te: trailers", with("te", "trailers"), None),
-        ("two lengths", with("content-length", "1").with("content-length", "1"), Some((400, Reason::BadContentLength))),
+        (
+            "two lengths",
+            with("content-length", "1").with("content-length", "1"),
+            Some((400, Reason::BadContentLength)),
+        ),
     ] {
         assert_eq!(h2(request), expected, "{label}");
     }

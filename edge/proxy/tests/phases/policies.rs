@@ -17,14 +17,23 @@ fn cache(name: &str, ttl_ms: u64) -> CachePolicy {
 }
 
 fn cache_part(name: &str, mode: Mode, ttl_ms: u64) -> Part {
-    Part::Cache { mode, policy: cache(name, ttl_ms) }
+    Part::Cache {
+        mode,
+        policy: cache(name, ttl_ms),
+    }
 }
 
 /// Settings with these parts, those in `all` for every site.
 fn settings(parts: &[Part], all: &[&str]) -> (RegionSettings, Shared) {
-    let by_hash: BTreeMap<_, _> = parts.iter().map(|part| (part.hash().unwrap(), part.clone())).collect();
+    let by_hash: BTreeMap<_, _> = parts
+        .iter()
+        .map(|part| (part.hash().unwrap(), part.clone()))
+        .collect();
     let settings = RegionSettings {
-        policies: parts.iter().map(|part| (part.id().clone(), part.hash().unwrap())).collect(),
+        policies: parts
+            .iter()
+            .map(|part| (part.id().clone(), part.hash().unwrap()))
+            .collect(),
         all_sites: all.iter().map(|id| PolicyId((*id).to_owned())).collect(),
         ..RegionSettings::default()
     };
@@ -37,7 +46,10 @@ fn ttl(config: SiteConfig, shared: &Shared) -> String {
     let mut world = World::new(site("other", "other.example"));
     world.serve_with(config, shared);
     world.exchange(Request::get("/"), &Answer::new(200, &[], "x"));
-    let got = world.exchange(Request::get("/"), &Answer::new(200, &[], "x")).field("cache-status").unwrap();
+    let got = world
+        .exchange(Request::get("/"), &Answer::new(200, &[], "x"))
+        .field("cache-status")
+        .unwrap();
     got.split("ttl=").nth(1).unwrap_or("none").to_owned()
 }
 
@@ -78,8 +90,15 @@ fn rates_of_the_platform_and_of_the_site_add_up() {
         burst: requests - 1,
         status,
     };
-    let part = |mode, requests| Part::Rate { mode, rule: rule("platform", requests, 503) };
-    for (platform, own, expected) in [(2, 9, [200, 200, 503]), (9, 2, [200, 200, 429]), (9, 9, [200, 200, 200])] {
+    let part = |mode, requests| Part::Rate {
+        mode,
+        rule: rule("platform", requests, 503),
+    };
+    for (platform, own, expected) in [
+        (2, 9, [200, 200, 503]),
+        (9, 2, [200, 200, 429]),
+        (9, 9, [200, 200, 200]),
+    ] {
         for mode in [Mode::Default, Mode::Enforced] {
             let (_, shared) = settings(&[part(mode, platform)], &["platform"]);
             let mut world = World::new(site("other", "other.example"));
@@ -87,7 +106,11 @@ fn rates_of_the_platform_and_of_the_site_add_up() {
             config.rates.push(rule("own", own, 429));
             world.serve_with(config, &shared);
             for status in expected {
-                assert_eq!(world.exchange(Request::get("/"), &Answer::ok()).status, status, "{platform} {own}");
+                assert_eq!(
+                    world.exchange(Request::get("/"), &Answer::ok()).status,
+                    status,
+                    "{platform} {own}"
+                );
             }
         }
     }
@@ -97,11 +120,19 @@ fn rates_of_the_platform_and_of_the_site_add_up() {
 fn half_of_the_platforms_policies_are_not_taken_for_all() {
     let part = cache_part("a", Mode::Default, 1);
     let (mut region, _) = settings(std::slice::from_ref(&part), &["a"]);
-    let missing = Shared::resolve(&region, &BTreeMap::new()).unwrap_err().to_string();
-    assert!(missing.starts_with("policy a: part ") && missing.ends_with(" is not there"), "{missing}");
+    let missing = Shared::resolve(&region, &BTreeMap::new())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        missing.starts_with("policy a: part ") && missing.ends_with(" is not there"),
+        "{missing}"
+    );
     region.policies = BTreeMap::from([(PolicyId("b".to_owned()), part.hash().unwrap())]);
     let parts = BTreeMap::from([(part.hash().unwrap(), part)]);
-    assert_eq!(Shared::resolve(&region, &parts).unwrap_err().to_string(), "policy b: its part holds a");
+    assert_eq!(
+        Shared::resolve(&region, &parts).unwrap_err().to_string(),
+        "policy b: its part holds a"
+    );
 }
 
 type Change = Box<dyn Fn(&mut SiteConfig)>;
@@ -124,7 +155,11 @@ fn a_site_that_cannot_be_served_says_exactly_why() {
     };
     let cases: Vec<(Change, &str)> = vec![
         (
-            Box::new(|site| site.routes[0].action = RouteAction::Forward { origin: "nowhere".into() }),
+            Box::new(|site| {
+                site.routes[0].action = RouteAction::Forward {
+                    origin: "nowhere".into(),
+                }
+            }),
             "route all: the site has no origin \"nowhere\"",
         ),
         (

@@ -8,9 +8,23 @@ use crate::memory::{Answer, Request, World, connection};
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![
         prop::sample::select(vec![
-            "Connection", "host", "te", "TRANSFER-ENCODING", "content-length", "upgrade", "x-hop", "Via",
-            "cdn-loop", "x-forwarded-for", "keep-alive", "expect", "cookie", "range", "if-none-match",
-            "authorization", "trailer",
+            "Connection",
+            "host",
+            "te",
+            "TRANSFER-ENCODING",
+            "content-length",
+            "upgrade",
+            "x-hop",
+            "Via",
+            "cdn-loop",
+            "x-forwarded-for",
+            "keep-alive",
+            "expect",
+            "cookie",
+            "range",
+            "if-none-match",
+            "authorization",
+            "trailer",
         ])
         .prop_map(str::to_owned),
         "[a-z \0\u{e9}]{0,4}",
@@ -20,8 +34,17 @@ fn name() -> impl Strategy<Value = String> {
 fn value() -> impl Strategy<Value = String> {
     prop_oneof![
         prop::sample::select(vec![
-            "", "close, x-hop", "chunked", "5", "upgrade, te, via", "trailers", "websocket", "h2c",
-            "shop.example", "100-continue", "bytes=0-1",
+            "",
+            "close, x-hop",
+            "chunked",
+            "5",
+            "upgrade, te, via",
+            "trailers",
+            "websocket",
+            "h2c",
+            "shop.example",
+            "100-continue",
+            "bytes=0-1",
         ])
         .prop_map(str::to_owned),
         "[a-z,;=\" \r\n\0]{0,8}",

@@ -7,12 +7,25 @@ use breakwater_edge_proxy::{Protocol, Reason};
 use crate::memory::{Answer, Request, World, origin, route, tls_connection};
 
 fn prefix(name: &str, path: &str) -> Route {
-    let matches = RequestMatch { path: Some(PathMatch::Prefix(path.to_owned())), ..RequestMatch::default() };
-    Route { matches, ..route(name) }
+    let matches = RequestMatch {
+        path: Some(PathMatch::Prefix(path.to_owned())),
+        ..RequestMatch::default()
+    };
+    Route {
+        matches,
+        ..route(name)
+    }
 }
 
 fn redirect() -> Redirect {
-    Redirect { status: 302, scheme: None, host: None, port: None, path: None, strip_query: false }
+    Redirect {
+        status: 302,
+        scheme: None,
+        host: None,
+        port: None,
+        path: None,
+        strip_query: false,
+    }
 }
 
 #[test]
@@ -20,10 +33,14 @@ fn the_first_route_that_matches_is_taken() {
     let mut world = World::shop(|site| {
         site.origins.push(origin("api"));
         let mut api = prefix("api", "/api");
-        api.action = RouteAction::Forward { origin: "api".to_owned() };
+        api.action = RouteAction::Forward {
+            origin: "api".to_owned(),
+        };
         let mut beta = prefix("beta", "/api");
-        beta.matches.headers =
-            vec![HeaderMatch { name: "x-beta".to_owned(), value: HeaderValueMatch::Present }];
+        beta.matches.headers = vec![HeaderMatch {
+            name: "x-beta".to_owned(),
+            value: HeaderValueMatch::Present,
+        }];
         site.routes = vec![beta, api];
     });
     for (request, name) in [
@@ -42,19 +59,48 @@ fn the_first_route_that_matches_is_taken() {
 #[test]
 fn redirects_keep_what_they_do_not_change() {
     let cases: [(Redirect, &str); 6] = [
-        (Redirect { scheme: Some("https".into()), ..redirect() }, "https://shop.example/old/a?q=1"),
-        (Redirect { host: Some("other.example".into()), ..redirect() }, "http://other.example/old/a?q=1"),
-        (Redirect { port: Some(8080), ..redirect() }, "http://shop.example:8080/old/a?q=1"),
         (
-            Redirect { path: Some(PathRewrite::ReplacePrefix("/new".into())), ..redirect() },
+            Redirect {
+                scheme: Some("https".into()),
+                ..redirect()
+            },
+            "https://shop.example/old/a?q=1",
+        ),
+        (
+            Redirect {
+                host: Some("other.example".into()),
+                ..redirect()
+            },
+            "http://other.example/old/a?q=1",
+        ),
+        (
+            Redirect {
+                port: Some(8080),
+                ..redirect()
+            },
+            "http://shop.example:8080/old/a?q=1",
+        ),
+        (
+            Redirect {
+                path: Some(PathRewrite::ReplacePrefix("/new".into())),
+                ..redirect()
+            },
             "http://shop.example:81/new/a?q=1",
         ),
         (
-            Redirect { path: Some(PathRewrite::ReplacePrefix("/".into())), strip_query: true, ..redirect() },
+            Redirect {
+                path: Some(PathRewrite::ReplacePrefix("/".into())),
+                strip_query: true,
+                ..redirect()
+            },
             "http://shop.example:81/a",
         ),
         (
-            Redirect { path: Some(PathRewrite::Full("/x".into())), scheme: Some("http".into()), ..redirect() },
+            Redirect {
+                path: Some(PathRewrite::Full("/x".into())),
+                scheme: Some("http".into()),
+                ..redirect()
+            },
             "http://shop.example:81/x?q=1",
         ),
     ];
@@ -65,7 +111,10 @@ fn redirects_keep_what_they_do_not_change() {
             site.routes = vec![route];
         });
         let got = world.refused(Request::new("GET", "shop.example:81", "/old/a?q=1"));
-        assert_eq!((got.status, got.field("location").as_deref()), (302, Some(location)));
+        assert_eq!(
+            (got.status, got.field("location").as_deref()),
+            (302, Some(location))
+        );
     }
 }
 
@@ -81,9 +130,15 @@ fn fixed_answers_come_from_the_configuration() {
         site.routes = vec![route];
     });
     let got = world.refused(Request::get("/robots.txt"));
-    assert_eq!((got.status, got.body.as_str(), got.length), (200, "User-agent: *", Some(13)));
+    assert_eq!(
+        (got.status, got.body.as_str(), got.length),
+        (200, "User-agent: *", Some(13))
+    );
     let head = world.refused(Request::new("HEAD", "shop.example", "/robots.txt"));
-    assert_eq!((head.status, head.body.as_str(), head.length), (200, "", Some(13)));
+    assert_eq!(
+        (head.status, head.body.as_str(), head.length),
+        (200, "", Some(13))
+    );
 }
 
 #[test]
@@ -96,7 +151,10 @@ fn rewrites_change_what_the_origin_is_asked() {
         });
         world.forwarded(Request::get(target)).line()
     };
-    let path = |path| Rewrite { path: Some(path), host: None };
+    let path = |path| Rewrite {
+        path: Some(path),
+        host: None,
+    };
     assert_eq!(
         rewritten(path(PathRewrite::ReplacePrefix("/".into())), "/app"),
         "GET shop.example /"
@@ -106,17 +164,29 @@ fn rewrites_change_what_the_origin_is_asked() {
         "GET shop.example /v2/x?y"
     );
     assert_eq!(
-        rewritten(Rewrite { path: None, host: Some("in.example".into()) }, "/app/x"),
+        rewritten(
+            Rewrite {
+                path: None,
+                host: Some("in.example".into())
+            },
+            "/app/x"
+        ),
         "GET in.example /app/x"
     );
-    assert_eq!(rewritten(path(PathRewrite::Full("/one".into())), "/app/x?y"), "GET shop.example /one?y");
+    assert_eq!(
+        rewritten(path(PathRewrite::Full("/one".into())), "/app/x?y"),
+        "GET shop.example /one?y"
+    );
 }
 
 #[test]
 fn the_scheme_of_a_redirect_is_the_visitors() {
     let mut world = World::shop(|site| {
         let mut route = route("moved");
-        route.action = RouteAction::Redirect(Redirect { host: Some("new.example".into()), ..redirect() });
+        route.action = RouteAction::Redirect(Redirect {
+            host: Some("new.example".into()),
+            ..redirect()
+        });
         site.routes = vec![route];
     });
     world.conn = tls_connection(Protocol::Http2, &["shop.example"]);

@@ -10,9 +10,15 @@ use crate::memory::{Answer, Ended, Request, World, connection, site, tls_connect
 fn an_unknown_host_gets_no_answer() {
     let mut world = World::shop(|_| ());
     let unknown = || Request::new("GET", "other.example", "/");
-    assert_eq!(world.refused(unknown()).ended, Some(Ended::Closed(Reason::UnknownHost)));
+    assert_eq!(
+        world.refused(unknown()).ended,
+        Some(Ended::Closed(Reason::UnknownHost))
+    );
     world.conn = connection(Protocol::Http2, "198.51.100.7");
-    assert_eq!(world.refused(unknown()).ended, Some(Ended::Reset(Reason::UnknownHost)));
+    assert_eq!(
+        world.refused(unknown()).ended,
+        Some(Ended::Reset(Reason::UnknownHost))
+    );
 }
 
 #[test]
@@ -27,7 +33,10 @@ fn an_exact_host_wins_over_a_wildcard_and_a_wildcard_covers_one_label() {
     ] {
         let before = world.asked.len();
         let got = world.exchange(Request::new("GET", host, "/"), &Answer::ok());
-        let served = world.asked.get(before).map(|asked| asked.plan.site.uid().to_owned());
+        let served = world
+            .asked
+            .get(before)
+            .map(|asked| asked.plan.site.uid().to_owned());
         assert_eq!(served.as_deref(), owner, "{host} {got:?}");
     }
 }
@@ -38,7 +47,10 @@ fn a_host_that_moves_is_served_by_its_new_site_and_one_that_goes_is_not_served()
     let ask = |world: &mut World| {
         let before = world.asked.len();
         world.exchange(Request::new("GET", "a.example", "/"), &Answer::ok());
-        world.asked.get(before).map(|asked| asked.plan.site.uid().to_owned())
+        world
+            .asked
+            .get(before)
+            .map(|asked| asked.plan.site.uid().to_owned())
     };
     world.serve(site("new", "a.example"));
     assert_eq!(ask(&mut world).as_deref(), Some("uid-new"));
@@ -59,7 +71,10 @@ fn a_host_that_moves_is_served_by_its_new_site_and_one_that_goes_is_not_served()
 fn a_request_in_flight_finishes_on_the_configuration_that_it_began_with() {
     let edited = |value: &str| {
         let mut config = site("shop", "shop.example");
-        config.response_headers.set.push(("x-version".to_owned(), value.to_owned()));
+        config
+            .response_headers
+            .set
+            .push(("x-version".to_owned(), value.to_owned()));
         config
     };
     let mut world = World::new(edited("1"));
@@ -91,10 +106,18 @@ fn a_host_that_the_connection_does_not_vouch_for_is_misdirected() {
 
 #[test]
 fn plain_http_is_sent_to_https_with_its_whole_target() {
-    let mut world = World::shop(|site| site.tls.redirect = Some(HttpsRedirect { status: 308, port: 8443 }));
+    let mut world = World::shop(|site| {
+        site.tls.redirect = Some(HttpsRedirect {
+            status: 308,
+            port: 8443,
+        })
+    });
     let got = world.refused(Request::new("GET", "SHOP.example:80", "/a?b=c"));
     assert_eq!(got.status, 308);
-    assert_eq!(got.field("location").as_deref(), Some("https://shop.example:8443/a?b=c"));
+    assert_eq!(
+        got.field("location").as_deref(),
+        Some("https://shop.example:8443/a?b=c")
+    );
     world.conn = tls_connection(Protocol::Http1, &["shop.example"]);
     assert_eq!(world.exchange(Request::get("/"), &Answer::ok()).status, 200);
 }

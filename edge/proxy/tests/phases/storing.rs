@@ -17,11 +17,17 @@ fn cache_status(world: &mut World, request: Request, answer: &Answer) -> String 
 fn a_miss_is_stored_and_the_next_is_a_hit_with_its_age() {
     let mut world = World::shop(|_| ());
     let miss = world.exchange(Request::get("/a?b"), &fresh("hello"));
-    assert_eq!(miss.field("cache-status").as_deref(), Some("breakwater; fwd=uri-miss; stored"));
+    assert_eq!(
+        miss.field("cache-status").as_deref(),
+        Some("breakwater; fwd=uri-miss; stored")
+    );
     assert_eq!((miss.body.as_str(), miss.length), ("hello", Some(5)));
     world.wait(Duration::from_secs(7));
     let hit = world.refused(Request::get("/a?b"));
-    assert_eq!(hit.field("cache-status").as_deref(), Some("breakwater; hit; ttl=53"));
+    assert_eq!(
+        hit.field("cache-status").as_deref(),
+        Some("breakwater; hit; ttl=53")
+    );
     assert_eq!(hit.field("age").as_deref(), Some("7"));
     assert_eq!((hit.body.as_str(), hit.length), ("hello", Some(5)));
     let head = world.refused(Request::new("HEAD", "shop.example", "/a?b"));
@@ -44,7 +50,11 @@ fn a_visitors_condition_is_answered_from_what_is_stored() {
 fn a_range_of_what_is_stored_gets_the_whole_and_of_what_is_not_passes() {
     let mut world = World::shop(|_| ());
     let range = || Request::get("/").with("range", "bytes=0-1");
-    let part = Answer::new(206, &[("content-range", "bytes 0-1/5"), ("cache-control", "max-age=60")], "he");
+    let part = Answer::new(
+        206,
+        &[("content-range", "bytes 0-1/5"), ("cache-control", "max-age=60")],
+        "he",
+    );
     let got = world.exchange(range(), &part);
     assert_eq!((got.status, got.body.as_str()), (206, "he"));
     assert!(!world.asked[0].is_fill());
@@ -61,12 +71,26 @@ fn stale_answers_are_validated_and_live_on() {
     world.exchange(Request::get("/"), &fresh("hello"));
     world.wait(Duration::from_secs(61));
     let client = world.open(Request::get("/").with("if-none-match", "\"visitor\""));
-    assert_eq!(world.asked[1].field("if-none-match").as_deref(), Some("\"1\""), "our validator, not the visitor's");
-    world.answer(1, &Answer::new(304, &[("cache-control", "max-age=60"), ("etag", "\"1\""), ("x-new", "1")], ""));
+    assert_eq!(
+        world.asked[1].field("if-none-match").as_deref(),
+        Some("\"1\""),
+        "our validator, not the visitor's"
+    );
+    world.answer(
+        1,
+        &Answer::new(
+            304,
+            &[("cache-control", "max-age=60"), ("etag", "\"1\""), ("x-new", "1")],
+            "",
+        ),
+    );
     let got = world.got(client);
     assert_eq!((got.status, got.body.as_str()), (200, "hello"));
     assert_eq!(got.field("x-new").as_deref(), Some("1"));
-    assert_eq!(got.field("cache-status").as_deref(), Some("breakwater; fwd=stale; fwd-status=304; ttl=60"));
+    assert_eq!(
+        got.field("cache-status").as_deref(),
+        Some("breakwater; fwd=stale; fwd-status=304; ttl=60")
+    );
     assert_eq!(world.refused(Request::get("/")).body, "hello");
 }
 
@@ -85,16 +109,32 @@ fn a_304_about_something_else_is_not_believed() {
 #[test]
 fn a_stale_answer_is_served_while_one_request_validates_it() {
     let mut world = World::shop(|_| ());
-    let answer = Answer::new(200, &[("cache-control", "max-age=10, stale-while-revalidate=60"), ("etag", "\"1\"")], "old");
+    let answer = Answer::new(
+        200,
+        &[
+            ("cache-control", "max-age=10, stale-while-revalidate=60"),
+            ("etag", "\"1\""),
+        ],
+        "old",
+    );
     world.exchange(Request::get("/"), &answer);
     world.wait(Duration::from_secs(20));
     for _ in 0..3 {
         let client = world.open(Request::get("/"));
         assert_eq!(world.got(client).body, "old");
-        assert_eq!(world.got(client).field("cache-status").as_deref(), Some("breakwater; hit; ttl=-10; detail=expired"));
+        assert_eq!(
+            world.got(client).field("cache-status").as_deref(),
+            Some("breakwater; hit; ttl=-10; detail=expired")
+        );
     }
     assert_eq!(world.asked.len(), 2, "one validates for all");
-    world.answer(1, &Answer { body: "new", ..answer });
+    world.answer(
+        1,
+        &Answer {
+            body: "new",
+            ..answer
+        },
+    );
     assert_eq!(world.refused(Request::get("/")).body, "new");
 }
 
@@ -102,17 +142,26 @@ fn a_stale_answer_is_served_while_one_request_validates_it() {
 fn a_stale_answer_stands_in_for_an_origin_that_fails() {
     let mut world = World::shop(|site| {
         let mut policy = CachePolicy::rfc();
-        policy.ttl = Ttl { stale_if_error_ms: Some(600_000), ..Ttl::default() };
+        policy.ttl = Ttl {
+            stale_if_error_ms: Some(600_000),
+            ..Ttl::default()
+        };
         site.cache = Some(policy);
     });
     world.exchange(Request::get("/"), &fresh("old"));
     world.wait(Duration::from_secs(100));
     let client = world.open(Request::get("/"));
     world.fail(1, FailureKind::Timeout);
-    assert_eq!((world.got(client).status, world.got(client).body.as_str()), (200, "old"));
+    assert_eq!(
+        (world.got(client).status, world.got(client).body.as_str()),
+        (200, "old")
+    );
     let client = world.open(Request::get("/"));
     world.answer(2, &Answer::new(503, &[], "down"));
-    assert_eq!((world.got(client).status, world.got(client).body.as_str()), (200, "old"));
+    assert_eq!(
+        (world.got(client).status, world.got(client).body.as_str()),
+        (200, "old")
+    );
     world.wait(Duration::from_secs(700));
     let client = world.open(Request::get("/"));
     world.fail(3, FailureKind::Timeout);
@@ -133,7 +182,10 @@ fn only_if_cached_never_reaches_the_origin() {
 fn unsafe_methods_that_succeed_make_what_is_stored_questionable() {
     let mut world = World::shop(|_| ());
     world.exchange(Request::get("/"), &fresh("old"));
-    let post = || Request { body: BodyHint::Length(1), ..Request::new("POST", "shop.example", "/") };
+    let post = || Request {
+        body: BodyHint::Length(1),
+        ..Request::new("POST", "shop.example", "/")
+    };
     world.exchange(post(), &Answer::new(403, &[], ""));
     assert_eq!(world.refused(Request::get("/")).body, "old", "it failed");
     world.exchange(post(), &Answer::new(303, &[], ""));
@@ -148,24 +200,87 @@ fn what_is_for_one_visitor_is_not_stored() {
     let max_age = ("cache-control", "max-age=60");
     for (label, request, answer, stored) in [
         ("plain", Request::get("/"), answer(&[max_age]), true),
-        ("Authorization", with("authorization", "x"), answer(&[max_age]), false),
-        ("Authorization, public", with("authorization", "x"), answer(&[("cache-control", "public, max-age=60")]), true),
-        ("Set-Cookie", Request::get("/"), answer(&[max_age, ("set-cookie", "a=b")]), false),
+        (
+            "Authorization",
+            with("authorization", "x"),
+            answer(&[max_age]),
+            false,
+        ),
+        (
+            "Authorization, public",
+            with("authorization", "x"),
+            answer(&[("cache-control", "public, max-age=60")]),
+            true,
+        ),
+        (
+            "Set-Cookie",
+            Request::get("/"),
+            answer(&[max_age, ("set-cookie", "a=b")]),
+            false,
+        ),
         ("Cookie", with("cookie", "a=b"), answer(&[max_age]), false),
-        ("Cookie, public", with("cookie", "a=b"), answer(&[("cache-control", "public, max-age=60")]), true),
-        ("Cookie, s-maxage", with("cookie", "a=b"), answer(&[("cache-control", "s-maxage=60")]), true),
-        ("private", Request::get("/"), answer(&[("cache-control", "private, max-age=60")]), false),
-        ("no-store", Request::get("/"), answer(&[("cache-control", "no-store")]), false),
-        ("request no-store", with("cache-control", "no-store"), answer(&[max_age]), false),
-        ("Vary: *", Request::get("/"), answer(&[max_age, ("vary", "*")]), false),
-        ("Vary: X-Forwarded-For", Request::get("/"), answer(&[max_age, ("vary", "a, X-Forwarded-For")]), false),
-        ("400", Request::get("/"), Answer { status: 400, ..answer(&[max_age]) }, false),
+        (
+            "Cookie, public",
+            with("cookie", "a=b"),
+            answer(&[("cache-control", "public, max-age=60")]),
+            true,
+        ),
+        (
+            "Cookie, s-maxage",
+            with("cookie", "a=b"),
+            answer(&[("cache-control", "s-maxage=60")]),
+            true,
+        ),
+        (
+            "private",
+            Request::get("/"),
+            answer(&[("cache-control", "private, max-age=60")]),
+            false,
+        ),
+        (
+            "no-store",
+            Request::get("/"),
+            answer(&[("cache-control", "no-store")]),
+            false,
+        ),
+        (
+            "request no-store",
+            with("cache-control", "no-store"),
+            answer(&[max_age]),
+            false,
+        ),
+        (
+            "Vary: *",
+            Request::get("/"),
+            answer(&[max_age, ("vary", "*")]),
+            false,
+        ),
+        (
+            "Vary: X-Forwarded-For",
+            Request::get("/"),
+            answer(&[max_age, ("vary", "a, X-Forwarded-For")]),
+            false,
+        ),
+        (
+            "400",
+            Request::get("/"),
+            Answer {
+                status: 400,
+                ..answer(&[max_age])
+            },
+            false,
+        ),
     ] {
         let mut world = World::shop(|_| ());
         let got = world.exchange(request, &answer);
         assert_eq!(got.body, "x", "{label}");
         world.exchange(Request::get("/"), &answer);
-        assert_eq!(world.asked.len() == 1, stored, "{label}: {:?}", got.field("cache-status"));
+        assert_eq!(
+            world.asked.len() == 1,
+            stored,
+            "{label}: {:?}",
+            got.field("cache-status")
+        );
     }
 }
 
@@ -178,7 +293,10 @@ fn paths_that_origins_read_differently_are_stored_only_where_they_are_opaque() {
         let expected = if opaque {
             ("breakwater; fwd=uri-miss; stored", "breakwater; hit; ttl=60")
         } else {
-            ("breakwater; fwd=bypass; detail=ambiguous-path", "breakwater; fwd=bypass; detail=ambiguous-path")
+            (
+                "breakwater; fwd=bypass; detail=ambiguous-path",
+                "breakwater; fwd=bypass; detail=ambiguous-path",
+            )
         };
         assert_eq!((first.as_str(), second.as_str()), expected);
     }
@@ -188,13 +306,19 @@ fn paths_that_origins_read_differently_are_stored_only_where_they_are_opaque() {
 fn a_policy_says_what_bypasses_and_what_is_in_the_key() {
     let mut world = World::shop(|site| {
         let mut policy = CachePolicy::rfc();
-        policy.bypass = vec![RequestMatch { path: Some(PathMatch::Prefix("/api".into())), ..RequestMatch::default() }];
+        policy.bypass = vec![RequestMatch {
+            path: Some(PathMatch::Prefix("/api".into())),
+            ..RequestMatch::default()
+        }];
         policy.key.query = QueryKey::Deny(vec!["utm".into()]);
         policy.key.sort_query = true;
         policy.key.cookies = vec!["lang".into()];
         site.cache = Some(policy);
     });
-    assert_eq!(cache_status(&mut world, Request::get("/api/x"), &fresh("x")), "breakwater; fwd=bypass; detail=bypass");
+    assert_eq!(
+        cache_status(&mut world, Request::get("/api/x"), &fresh("x")),
+        "breakwater; fwd=bypass; detail=bypass"
+    );
     world.exchange(Request::get("/?b=1&a=2&utm=x"), &fresh("x"));
     assert_eq!(world.asked[1].line(), "GET shop.example /?b=1&a=2&utm=x");
     world.refused(Request::get("/?a=2&utm=y&b=1"));
@@ -202,7 +326,10 @@ fn a_policy_says_what_bypasses_and_what_is_in_the_key() {
     world.exchange(lang("lang=de"), &fresh("de"));
     assert_eq!(world.refused(lang("lang=de")).body, "de");
     assert_eq!(world.exchange(lang("lang=en"), &fresh("en")).body, "en");
-    assert_eq!(world.exchange(lang("lang=de; lang=en"), &fresh("both")).body, "both");
+    assert_eq!(
+        world.exchange(lang("lang=de; lang=en"), &fresh("both")).body,
+        "both"
+    );
 }
 
 #[test]
@@ -210,16 +337,28 @@ fn a_route_has_its_own_policy_as_a_whole() {
     let mut world = World::shop(|site| {
         let mut api = route("api");
         api.matches.path = Some(PathMatch::Prefix("/api".into()));
-        api.cache = Some(CachePolicy { enabled: false, ..CachePolicy::rfc() });
+        api.cache = Some(CachePolicy {
+            enabled: false,
+            ..CachePolicy::rfc()
+        });
         site.routes.insert(0, api);
         let mut policy = CachePolicy::rfc();
         policy.ttl.default_ms = Some(5_000);
         site.cache = Some(policy);
     });
     let silent = Answer::new(200, &[], "x");
-    assert_eq!(cache_status(&mut world, Request::get("/api"), &silent), "breakwater; fwd=bypass; detail=bypass");
-    assert_eq!(cache_status(&mut world, Request::get("/"), &silent), "breakwater; fwd=uri-miss; stored");
-    assert_eq!(cache_status(&mut world, Request::get("/"), &silent), "breakwater; hit; ttl=5");
+    assert_eq!(
+        cache_status(&mut world, Request::get("/api"), &silent),
+        "breakwater; fwd=bypass; detail=bypass"
+    );
+    assert_eq!(
+        cache_status(&mut world, Request::get("/"), &silent),
+        "breakwater; fwd=uri-miss; stored"
+    );
+    assert_eq!(
+        cache_status(&mut world, Request::get("/"), &silent),
+        "breakwater; hit; ttl=5"
+    );
 }
 
 #[test]
@@ -229,7 +368,10 @@ fn a_truncated_body_is_neither_stored_nor_ended_cleanly() {
     world.head(0, &fresh("hello"), BodyHint::Length(5));
     world.body(0, "hel");
     world.fail(0, FailureKind::Reset);
-    assert_eq!((world.got(client).body.as_str(), world.got(client).ended), ("hel", Some(Ended::Aborted)));
+    assert_eq!(
+        (world.got(client).body.as_str(), world.got(client).ended),
+        ("hel", Some(Ended::Aborted))
+    );
     let short = world.open(Request::get("/"));
     world.head(1, &fresh("hello"), BodyHint::Length(5));
     world.body(1, "hel");
@@ -259,7 +401,13 @@ fn a_request_for_a_fresher_answer_is_granted_once_a_second() {
     let client = world.open(no_cache());
     assert_eq!(world.asked.len(), 2);
     world.answer(1, &Answer::new(304, &[("etag", "\"1\"")], ""));
-    assert!(world.got(client).field("cache-status").unwrap().starts_with("breakwater; fwd=request; fwd-status=304"));
+    assert!(
+        world
+            .got(client)
+            .field("cache-status")
+            .unwrap()
+            .starts_with("breakwater; fwd=request; fwd-status=304")
+    );
     assert_eq!(world.record(client).1, None::<Reason>);
     world.refused(no_cache());
 }

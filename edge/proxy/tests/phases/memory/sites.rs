@@ -9,7 +9,11 @@ use breakwater_edge_proxy::{ConnFacts, Protocol, TlsFacts};
 /// A site `name` for one host with one origin `app` and one route to it.
 pub(crate) fn site(name: &str, host: &str) -> SiteConfig {
     SiteConfig {
-        id: SiteId { home: "eu".to_owned(), namespace: "team".to_owned(), name: name.to_owned() },
+        id: SiteId {
+            home: "eu".to_owned(),
+            namespace: "team".to_owned(),
+            name: name.to_owned(),
+        },
         uid: format!("uid-{name}"),
         hosts: vec![HostPattern::parse(host).unwrap()],
         certificates: Vec::new(),
@@ -33,7 +37,11 @@ pub(crate) fn origin(name: &str) -> Origin {
     Origin {
         name: name.to_owned(),
         endpoints: Endpoints::Addresses {
-            list: vec![Endpoint { address: "192.0.2.9".parse().unwrap(), port: 80, weight: 1 }],
+            list: vec![Endpoint {
+                address: "192.0.2.9".parse().unwrap(),
+                port: 80,
+                weight: 1,
+            }],
         },
         tls: None,
         protocol: OriginProtocol::Http1,
@@ -51,7 +59,9 @@ pub(crate) fn route(name: &str) -> Route {
     Route {
         name: name.to_owned(),
         matches: RequestMatch::default(),
-        action: RouteAction::Forward { origin: "app".to_owned() },
+        action: RouteAction::Forward {
+            origin: "app".to_owned(),
+        },
         rewrite: None,
         request_headers: HeaderEdits::default(),
         response_headers: HeaderEdits::default(),
@@ -74,10 +84,16 @@ pub(crate) fn connection(protocol: Protocol, peer: &str) -> ConnFacts {
 
 /// A connection over TLS 1.3 with a certificate for these names.
 pub(crate) fn tls_connection(protocol: Protocol, names: &[&str]) -> ConnFacts {
-    let names: Vec<_> = names.iter().map(|name| HostPattern::parse(name).unwrap()).collect();
+    let names: Vec<_> = names
+        .iter()
+        .map(|name| HostPattern::parse(name).unwrap())
+        .collect();
     ConnFacts {
         local: "192.0.2.1:443".parse().unwrap(),
-        tls: Some(TlsFacts { names: names.into(), version: TlsVersion::Tls13 }),
+        tls: Some(TlsFacts {
+            names: names.into(),
+            version: TlsVersion::Tls13,
+        }),
         ..connection(protocol, "198.51.100.7")
     }
 }

@@ -4,11 +4,18 @@ use breakwater_edge_proxy::{BodyHint, FetchPlan, Fields, Fill, Reason, RequestHe
 pub(crate) type Lines = Vec<(String, String)>;
 
 pub(crate) fn lines(of: &[(&str, &str)]) -> Lines {
-    of.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    of.iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 pub(super) fn index(lines: &Lines) -> Fields<'_> {
-    Fields::from_lines(lines.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))).unwrap()
+    Fields::from_lines(
+        lines
+            .iter()
+            .map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+    )
+    .unwrap()
 }
 
 pub(super) fn text(bytes: &[u8]) -> String {
@@ -84,7 +91,12 @@ pub(crate) enum Ended {
 impl Got {
     /// The values of a field, joined by `, `.
     pub(crate) fn field(&self, name: &str) -> Option<String> {
-        let values: Vec<_> = self.fields.iter().filter(|(n, _)| n == name).map(|(_, v)| v.as_str()).collect();
+        let values: Vec<_> = self
+            .fields
+            .iter()
+            .filter(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
+            .collect();
         (!values.is_empty()).then(|| values.join(", "))
     }
 }
@@ -106,15 +118,25 @@ pub(super) enum By {
 
 impl Asked {
     pub(crate) fn field(&self, name: &str) -> Option<String> {
-        let values: Vec<_> =
-            self.plan.fields.iter().filter(|(n, _)| *n == name.as_bytes()).map(|(_, v)| text(v)).collect();
+        let values: Vec<_> = self
+            .plan
+            .fields
+            .iter()
+            .filter(|(n, _)| *n == name.as_bytes())
+            .map(|(_, v)| text(v))
+            .collect();
         (!values.is_empty()).then(|| values.join(", "))
     }
 
     /// `METHOD authority target`.
     pub(crate) fn line(&self) -> String {
         let plan = &self.plan;
-        format!("{} {} {}", text(&plan.method), text(&plan.authority), text(&plan.target))
+        format!(
+            "{} {} {}",
+            text(&plan.method),
+            text(&plan.authority),
+            text(&plan.target)
+        )
     }
 
     /// The answer is for the cache, too.
@@ -133,11 +155,14 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn new(status: u16, fields: &[(&str, &str)], body: &'static str) -> Self {
-        Self { status, fields: lines(fields), body }
+        Self {
+            status,
+            fields: lines(fields),
+            body,
+        }
     }
 
     pub(crate) fn ok() -> Self {
         Self::new(200, &[("content-type", "text/plain")], "hello")
     }
 }
-

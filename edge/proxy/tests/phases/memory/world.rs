@@ -42,11 +42,19 @@ impl World {
         let directory = Arc::new(Directory::default());
         let rates = Arc::new(RateTable::new(1 << 16, Seed([7; 16])).unwrap());
         let cache = Cache::new(&CacheConfig::new(8 << 20, [3; 16])).unwrap();
-        let shared = Shared { directory: Arc::clone(&directory), cache, rates, loop_id: "breakwater".into() };
+        let shared = Shared {
+            directory: Arc::clone(&directory),
+            cache,
+            rates,
+            loop_id: "breakwater".into(),
+        };
         let world = Self {
             directory,
             worker: Worker::new(Arc::new(shared)),
-            now: Now { mono_ns: 1_000_000_000, wall_ms: 1_800_000_000_000 },
+            now: Now {
+                mono_ns: 1_000_000_000,
+                wall_ms: 1_800_000_000_000,
+            },
             asked: Vec::new(),
             conn: connection(Protocol::Http1, "198.51.100.7"),
             exchanges: Vec::new(),
@@ -88,7 +96,9 @@ impl World {
             reading: false,
         };
         let head = exchange.request.head();
-        let step = self.worker.on_head(&exchange.conn, &head, self.now, &mut exchange.scratch);
+        let step = self
+            .worker
+            .on_head(&exchange.conn, &head, self.now, &mut exchange.scratch);
         drop(head);
         self.exchanges.push(exchange);
         let client = self.exchanges.len() - 1;
@@ -124,7 +134,11 @@ impl World {
 
     /// The head of the origin's answer.
     pub(crate) fn head(&mut self, asked: usize, answer: &Answer, body: BodyHint) {
-        let head = OriginHead { status: answer.status, fields: index(&answer.fields), body };
+        let head = OriginHead {
+            status: answer.status,
+            fields: index(&answer.fields),
+            body,
+        };
         match std::mem::replace(&mut self.asked[asked].by, By::Nobody) {
             By::Client(client) => {
                 self.asked[asked].by = By::Client(client);
@@ -168,8 +182,12 @@ impl World {
 
     /// The request to the origin fails, before or after its head.
     pub(crate) fn fail(&mut self, asked: usize, kind: FailureKind) {
-        let failure =
-            OriginFailure { kind, answer_began: false, body_consumed: false, reused_connection: false };
+        let failure = OriginFailure {
+            kind,
+            answer_began: false,
+            body_consumed: false,
+            reused_connection: false,
+        };
         self.fail_with(asked, failure);
     }
 
@@ -201,13 +219,18 @@ impl World {
 
     fn start(&mut self, mut fill: Box<Fill>) {
         fill.on_send(self.now);
-        self.asked.push(Asked { plan: fill.plan().clone(), by: By::Fill(fill) });
+        self.asked.push(Asked {
+            plan: fill.plan().clone(),
+            by: By::Fill(fill),
+        });
     }
 
     fn event(&mut self, client: usize, event: Event<'_, '_>) {
         let exchange = &mut self.exchanges[client];
         let head = exchange.request.head();
-        let step = self.worker.on_event(&exchange.conn, &head, event, self.now, &mut exchange.scratch);
+        let step = self
+            .worker
+            .on_event(&exchange.conn, &head, event, self.now, &mut exchange.scratch);
         drop(head);
         self.take(client, step);
     }
@@ -223,16 +246,28 @@ impl World {
     fn read(&mut self, client: usize) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         let exchange = &mut self.exchanges[client];
-        let Some(reader) = &mut exchange.reader else { return false };
+        let Some(reader) = &mut exchange.reader else {
+            return false;
+        };
         if !exchange.reading {
             let head = exchange.request.head();
-            let Poll::Ready(event) = reader.poll_head(&head.fields, self.now, &mut cx) else { return false };
+            let Poll::Ready(event) = reader.poll_head(&head.fields, self.now, &mut cx) else {
+                return false;
+            };
             drop(head);
             let collapsed = reader.is_collapsed();
-            self.event(client, Event::FillHead { head: event, collapsed });
+            self.event(
+                client,
+                Event::FillHead {
+                    head: event,
+                    collapsed,
+                },
+            );
             return true;
         }
-        let Poll::Ready(chunk) = reader.poll_chunk(&mut cx) else { return false };
+        let Poll::Ready(chunk) = reader.poll_chunk(&mut cx) else {
+            return false;
+        };
         match chunk {
             Chunk::Data(bytes) => exchange.got.body.push_str(&text(&bytes)),
             Chunk::End(trailers) => {
@@ -290,7 +325,11 @@ impl World {
                     self.start(fill);
                 }
             }
-            Step::Wait { reader, fill, timeout_ms } => {
+            Step::Wait {
+                reader,
+                fill,
+                timeout_ms,
+            } => {
                 assert_eq!(timeout_ms.is_some(), reader.is_collapsed());
                 exchange.reader = Some(reader);
                 exchange.reading = false;
@@ -306,12 +345,22 @@ impl World {
                 exchange.head();
                 exchange.reader = None;
                 exchange.got.body = text(&body);
-                exchange.got.ended = Some(if close { Ended::WholeThenClose } else { Ended::Whole });
+                exchange.got.ended = Some(if close {
+                    Ended::WholeThenClose
+                } else {
+                    Ended::Whole
+                });
             }
-            Step::Fetch(plan) => self.asked.push(Asked { plan: *plan, by: By::Client(client) }),
+            Step::Fetch(plan) => self.asked.push(Asked {
+                plan: *plan,
+                by: By::Client(client),
+            }),
             Step::Retry => {
                 let plan = self.asked.last().unwrap().plan.clone();
-                self.asked.push(Asked { plan, by: By::Client(client) });
+                self.asked.push(Asked {
+                    plan,
+                    by: By::Client(client),
+                });
             }
             Step::Stream => exchange.head(),
             Step::Upgrade => {
@@ -325,11 +374,25 @@ impl World {
 
     /// The record of a client's request as `(status, reason, client, route)`.
     pub(crate) fn record(&self, client: usize) -> (u16, Option<Reason>, String, Option<String>) {
-        let Exchange { conn, request, scratch, got, .. } = &self.exchanges[client];
-        let end = End { body_bytes: got.body.len() as u64, ..End::default() };
+        let Exchange {
+            conn,
+            request,
+            scratch,
+            got,
+            ..
+        } = &self.exchanges[client];
+        let end = End {
+            body_bytes: got.body.len() as u64,
+            ..End::default()
+        };
         let head = request.head();
         let record = self.worker.record(conn, &head, &end, self.now, scratch);
-        (record.status, record.reason, record.client.to_string(), record.route.map(str::to_owned))
+        (
+            record.status,
+            record.reason,
+            record.client.to_string(),
+            record.route.map(str::to_owned),
+        )
     }
 }
 
@@ -338,7 +401,10 @@ impl Exchange {
         let response = &self.scratch.response;
         self.got.status = response.status;
         self.got.length = response.length;
-        self.got.fields = response.fields.iter().map(|(name, value)| (text(name), text(value))).collect();
+        self.got.fields = response
+            .fields
+            .iter()
+            .map(|(name, value)| (text(name), text(value)))
+            .collect();
     }
 }
-

@@ -23,8 +23,9 @@ case "${1:-build}" in
 build) need_toolchain; need cc gcc; need make make ;;
 e2e)
   need_toolchain
-  need etcd etcd-server; need containerd containerd; need runc runc; need ip iproute2
+  need etcd etcd-server; need containerd containerd; need runc runc; need ip iproute2; need nft nftables
   need unshare util-linux; need openssl openssl
+  [ -x /usr/lib/cni/bridge ] || [ -x /opt/cni/bin/bridge ] || { missing+=(cni-plugins); packages+=(containernetworking-plugins); }
   ;;
 *) echo "usage: setup.sh build|e2e" >&2; exit 2 ;;
 esac

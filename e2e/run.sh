@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# Runs the scenarios: builds what they need, makes a network namespace that stands for the internet, and runs
+# the test program in it. usage: run.sh PROFILE [NAME-PART ...]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+profile=${1:-dev}
+shift || true
+
+tools/setup.sh e2e
+assets=$(e2e/assets/build.sh)
+triple=$(rustc -vV | sed -n 's/^host: //p')
+bin=target/$triple/$([ "$profile" = dev ] && echo debug || echo "$profile")
+cargo build --profile "$profile" --locked -p breakwater -p breakwater-edge
+tools/image/build.sh localhost/breakwater:e2e "$bin" target/e2e/breakwater.oci.tar
+program=$(cargo test --profile "$profile" --locked -p breakwater-e2e --test clusters --no-run --message-format=json |
+  sed -n 's/.*"executable":"\([^"]*clusters[^"]*\)".*/\1/p' | tail -1)
+
+export BREAKWATER_E2E_ASSETS=$assets BREAKWATER_E2E_BIN=$PWD/$bin BREAKWATER_E2E_IMAGE=$PWD/target/e2e/breakwater.oci.tar
+export BREAKWATER_E2E_DIR=$PWD/target/e2e
+if [ "$(id -u)" != 0 ]; then
+  exec "$program" "$@" # says what it skips
+fi
+
+# One run at a time; what a killed one left is removed.
+exec 8>target/e2e/lock
+flock -n 8 || { echo "another run is under way (target/e2e/lock)" >&2; exit 1; }
+wan=bw-e2e-wan
+cleanup() {
+  local namespace
+  for namespace in $(ip netns list | awk '/^bw-e2e-/{print $1}'); do
+    ip netns pids "$namespace" | xargs -r kill -9 2>/dev/null || true
+    ip netns del "$namespace" 2>/dev/null || true
+  done
+}
+cleanup
+trap cleanup EXIT
+ip netns add $wan
+ip -n $wan link set lo up
+ip -n $wan link add br0 type bridge
+ip -n $wan addr add 10.77.0.1/24 dev br0
+ip -n $wan link set br0 up
+nsenter --net=/run/netns/$wan "$program" "$@"

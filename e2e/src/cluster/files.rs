@@ -1,0 +1,245 @@
+//! What the programs of a cluster are given: files and arguments.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Assets, Program};
+use crate::component::Component;
+use crate::pki::Ca;
+
+/// Tokens of the people and of the node; the clusters exist on this machine only and for minutes.
+const TOKENS: &str = "e2e-admin,admin,admin,system:masters\n";
+
+pub(super) fn write_all(
+    directory: &Path,
+    assets: &Assets,
+    name: &str,
+    address: &str,
+    port: u16,
+) -> Result<()> {
+    for part in ["logs", "certs", "cni", "fs"] {
+        fs::create_dir_all(directory.join(part))?;
+    }
+    let write = |file: &str, text: &str| fs::write(directory.join(file), text);
+    write("init.sh", include_str!("init.sh"))?;
+    write(
+        "tokens.csv",
+        &format!("{TOKENS}e2e-node,system:node:{name}-n1,node,system:nodes\n"),
+    )?;
+    for (user, token) in [("admin", "e2e-admin"), ("node", "e2e-node")] {
+        write(
+            &format!("{user}.kubeconfig"),
+            &kubeconfig(directory, address, port, token),
+        )?;
+    }
+
+    let ca = Ca::new("e2e API server")?;
+    let server = ca.leaf(&[
+        address,
+        "127.0.0.1",
+        "10.96.0.1",
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+    ])?;
+    write("certs/ca.crt", &ca.pem)?;
+    write("certs/apiserver.crt", &server.chain)?;
+    write("certs/apiserver.key", &server.key)?;
+    let key = rcgen::KeyPair::generate()?;
+    write("certs/sa.key", &key.serialize_pem())?;
+    write("certs/sa.pub", &key.public_key_pem())?;
+
+    write("containerd.toml", &containerd(directory))?;
+    write("cni/10-pods.conflist", &pod_network(directory))?;
+    write("kubelet.yaml", &kubelet(address))?;
+    pause_image(directory, assets)
+}
+
+/// The certificate to trust.
+pub(super) fn certificate(directory: &Path) -> Result<Vec<Vec<u8>>> {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+    let der = CertificateDer::from_pem_file(directory.join("certs/ca.crt"))?;
+    Ok(vec![der.to_vec()])
+}
+
+fn kubeconfig(directory: &Path, address: &str, port: u16, token: &str) -> String {
+    let ca = directory.join("certs/ca.crt");
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+         clusters: [{{name: c, cluster: {{server: \"https://{address}:{port}\", certificate-authority: {}}}}}]\n\
+         users: [{{name: u, user: {{token: {token}}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n",
+        ca.display()
+    )
+}
+
+/// `restrict_oom_score_adj`: without CAP_SYS_RESOURCE no sandbox could lower its score.
+fn containerd(directory: &Path) -> String {
+    let directory = directory.display();
+    let plugins = ["/usr/lib/cni", "/opt/cni/bin"]
+        .into_iter()
+        .find(|p| Path::new(p).is_dir())
+        .unwrap_or("/opt/cni/bin");
+    format!(
+        r#"version = 2
+root = "{directory}/containerd"
+state = "/run/containerd"
+[grpc]
+  address = "/run/containerd/c.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "localhost/pause:1"
+  restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{plugins}"
+    conf_dir = "{directory}/cni"
+"#
+    )
+}
+
+fn pod_network(directory: &Path) -> String {
+    serde_json::json!({
+        "cniVersion": "1.0.0",
+        "name": "pods",
+        "plugins": [{
+            "type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": false, "hairpinMode": true,
+            "ipam": {
+                "type": "host-local",
+                "ranges": [[{"subnet": "10.78.0.0/24"}]],
+                "dataDir": directory.join("ipam"),
+                "routes": [{"dst": "0.0.0.0/0"}],
+            },
+        }],
+    })
+    .to_string()
+}
+
+fn kubelet(address: &str) -> String {
+    let version_1 = Path::new("/sys/fs/cgroup/memory").is_dir();
+    let groups = if version_1 {
+        "failCgroupV1: false\ncgroupDriver: cgroupfs\n"
+    } else {
+        ""
+    };
+    format!(
+        "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n{groups}failSwapOn: false\n\
+         containerRuntimeEndpoint: unix:///run/containerd/c.sock\naddress: {address}\nport: 20250\n\
+         healthzPort: 20248\nauthentication: {{anonymous: {{enabled: true}}, webhook: {{enabled: false}}}}\n\
+         authorization: {{mode: AlwaysAllow}}\nresolvConf: \"\"\nevictionHard: {{memory.available: 50Mi}}\n\
+         nodeStatusUpdateFrequency: 2s\nsyncFrequency: 1s\n"
+    )
+}
+
+/// The sandbox's image, from the static program of the assets.
+fn pause_image(directory: &Path, assets: &Assets) -> Result<()> {
+    let out = directory.join("pause.oci.tar");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/image.sh");
+    let program = assets.programs.join("pause");
+    let status = Command::new("bash")
+        .arg(&script)
+        .arg("localhost/pause:1")
+        .arg(&program)
+        .arg(&out)
+        .status()?;
+    ensure!(status.success(), "{} failed", script.display());
+    fs::metadata(&out)
+        .map(drop)
+        .context("the sandbox's image wasn't made")
+}
+
+pub(super) fn components(
+    assets: &Assets,
+    directory: &Path,
+    name: &str,
+    address: &str,
+    port: u16,
+) -> Vec<(Program, Component)> {
+    let path = |file: &str| directory.join(file).display().to_string();
+    let logs = directory.join("logs");
+    let make = |program, name: &'static str, arguments: Vec<String>| {
+        (
+            program,
+            Component::new(name, &assets.programs.join(name), arguments, &logs),
+        )
+    };
+    let admin = path("admin.kubeconfig");
+    let etcd = "http://127.0.0.1:22379";
+    vec![
+        make(
+            Program::Etcd,
+            "etcd",
+            vec![
+                format!("--data-dir={}", path("etcd")),
+                "--unsafe-no-fsync".to_owned(),
+                format!("--listen-client-urls={etcd}"),
+                format!("--advertise-client-urls={etcd}"),
+                "--listen-peer-urls=http://127.0.0.1:22380".to_owned(),
+            ],
+        ),
+        make(
+            Program::Containerd,
+            "containerd",
+            vec!["-c".to_owned(), path("containerd.toml")],
+        ),
+        make(
+            Program::ApiServer,
+            "kube-apiserver",
+            vec![
+                format!("--etcd-servers={etcd}"),
+                format!("--tls-cert-file={}", path("certs/apiserver.crt")),
+                format!("--tls-private-key-file={}", path("certs/apiserver.key")),
+                "--bind-address=0.0.0.0".to_owned(),
+                format!("--advertise-address={address}"),
+                format!("--secure-port={port}"),
+                "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+                format!("--service-account-key-file={}", path("certs/sa.pub")),
+                format!("--service-account-signing-key-file={}", path("certs/sa.key")),
+                "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+                "--authorization-mode=Node,RBAC".to_owned(),
+                format!("--token-auth-file={}", path("tokens.csv")),
+                "--allow-privileged=true".to_owned(),
+                "--kubelet-preferred-address-types=InternalIP".to_owned(),
+                "--enable-admission-plugins=NodeRestriction".to_owned(),
+            ],
+        ),
+        make(
+            Program::ControllerManager,
+            "kube-controller-manager",
+            vec![
+                format!("--kubeconfig={admin}"),
+                "--use-service-account-credentials".to_owned(),
+                format!("--service-account-private-key-file={}", path("certs/sa.key")),
+                format!("--root-ca-file={}", path("certs/ca.crt")),
+                "--bind-address=127.0.0.1".to_owned(),
+                "--secure-port=20257".to_owned(),
+                "--leader-elect=false".to_owned(),
+            ],
+        ),
+        make(
+            Program::Scheduler,
+            "kube-scheduler",
+            vec![
+                format!("--kubeconfig={admin}"),
+                format!("--authentication-kubeconfig={admin}"),
+                format!("--authorization-kubeconfig={admin}"),
+                "--bind-address=127.0.0.1".to_owned(),
+                "--secure-port=20259".to_owned(),
+                "--leader-elect=false".to_owned(),
+            ],
+        ),
+        make(
+            Program::Kubelet,
+            "kubelet",
+            vec![
+                format!("--config={}", path("kubelet.yaml")),
+                format!("--kubeconfig={}", path("node.kubeconfig")),
+                format!("--hostname-override={name}-n1"),
+                format!("--node-ip={address}"),
+                "--root-dir=/var/lib/kubelet".to_owned(),
+                format!("--cert-dir={}", path("certs-kubelet")),
+            ],
+        ),
+    ]
+}

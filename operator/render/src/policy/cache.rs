@@ -1,0 +1,140 @@
+use breakwater_crds::{self as crds, CachePolicySpec, QueryMode};
+use breakwater_edge_config::{CacheKey, CachePolicy, PolicyId, QueryKey, StatusTtl, Ttl};
+
+use super::unsupported;
+use crate::problem::Problem;
+use crate::site::matches::request_match;
+
+pub(super) fn compile(id: &PolicyId, spec: &CachePolicySpec) -> Result<CachePolicy, Vec<Problem>> {
+    // Every field is named, so that a new one can't be forgotten here.
+    let CachePolicySpec {
+        target_refs: _,
+        scope: _,
+        selector: _,
+        mode: _,
+        enabled,
+        body_methods,
+        key,
+        ttl,
+        bypass,
+        max_object_bytes,
+        strict_headers,
+        tags,
+        slices,
+        prewarm,
+        storage_class,
+        compression,
+    } = spec;
+    let mut problems = unsupported(&[
+        (body_methods.is_some(), "bodyMethods"),
+        (key.device_class, "key.deviceClass"),
+        (tags.is_some(), "tags"),
+        (slices.is_some(), "slices"),
+        (!prewarm.is_empty(), "prewarm"),
+        (storage_class.is_some(), "storageClass"),
+        (compression.is_some(), "compression"),
+    ]);
+    let ttl = times(ttl, &mut problems);
+    let rfc = CachePolicy::rfc();
+    let compiled = CachePolicy {
+        id: id.clone(),
+        enabled: *enabled,
+        key: key_of(key),
+        ttl,
+        bypass: bypass.iter().map(request_match).collect(),
+        max_object_bytes: max_object_bytes
+            .and_then(|bytes| u64::try_from(bytes).ok())
+            .unwrap_or(rfc.max_object_bytes),
+        strict_headers: *strict_headers,
+    };
+    if problems.is_empty() { Ok(compiled) } else { Err(problems) }
+}
+
+fn key_of(key: &crds::CacheKey) -> CacheKey {
+    let crds::CacheKey {
+        query,
+        headers,
+        cookies,
+        device_class: _,
+    } = key;
+    let sorted = |names: &[String]| {
+        let mut names = names.to_vec();
+        names.sort();
+        names.dedup();
+        names
+    };
+    let lower: Vec<String> = headers.iter().map(|name| name.to_ascii_lowercase()).collect();
+    CacheKey {
+        query: match query.mode {
+            QueryMode::All => QueryKey::All,
+            QueryMode::None => QueryKey::None,
+            QueryMode::Allow => QueryKey::Allow(sorted(&query.parameters)),
+            QueryMode::Deny => QueryKey::Deny(sorted(&query.parameters)),
+        },
+        sort_query: query.sort,
+        headers: sorted(&lower),
+        cookies: sorted(cookies),
+    }
+}
+
+fn times(ttl: &crds::Ttl, problems: &mut Vec<Problem>) -> Ttl {
+    let crds::Ttl {
+        default,
+        force,
+        min,
+        max,
+        statuses,
+        stale_while_revalidate,
+        stale_if_error,
+    } = ttl;
+    let mut millis = |field: &str, duration: &Option<crds::Duration>| {
+        let duration = duration.as_ref()?;
+        duration
+            .as_millis()
+            .map_err(|error| problems.push(Problem::invalid(format!("ttl.{field}: {error}"))))
+            .ok()
+    };
+    let compiled = Ttl {
+        default_ms: millis("default", default),
+        force_ms: millis("override", force),
+        min_ms: millis("min", min),
+        max_ms: millis("max", max),
+        statuses: statuses
+            .iter()
+            .filter_map(|entry| {
+                let ttl_ms = millis("statuses", &Some(entry.ttl.clone()))?;
+                let (from, to) = statuses_of(&entry.status)?;
+                Some(StatusTtl { from, to, ttl_ms })
+            })
+            .collect(),
+        stale_while_revalidate_ms: millis("staleWhileRevalidate", stale_while_revalidate),
+        stale_if_error_ms: millis("staleIfError", stale_if_error),
+    };
+    if compiled.min_ms.zip(compiled.max_ms).is_some_and(|(min, max)| min > max) {
+        problems.push(Problem::invalid("ttl.min is longer than ttl.max"));
+    }
+    compiled
+}
+
+/// `404` is 404 to 404, `5xx` is 500 to 599.
+fn statuses_of(text: &str) -> Option<(u16, u16)> {
+    match text.strip_suffix("xx") {
+        Some(class) => {
+            let class: u16 = class.parse().ok()?;
+            Some((class * 100, class * 100 + 99))
+        }
+        None => text.parse().ok().map(|status| (status, status)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_or_a_class_becomes_a_range() {
+        assert_eq!(statuses_of("404"), Some((404, 404)));
+        assert_eq!(statuses_of("5xx"), Some((500, 599)));
+        assert_eq!(statuses_of("x"), None);
+    }
+}

@@ -1,0 +1,1 @@
+//! The verdict on manifests that never saw a cluster.

@@ -51,6 +51,12 @@ impl Connection {
         self.draining.get()
     }
 
+    /// Records a request that no phase has seen.
+    fn refused(&self, reason: Reason, status: u16) {
+        let local = &self.local;
+        local.recorder.refused(&self.facts, reason, status, local.now());
+    }
+
     /// Closes the whole connection as soon as the current call returns.
     pub(crate) fn shut(&self, reason: Reason) {
         self.shut.set(Some(reason));
@@ -202,7 +208,7 @@ async fn drive<C: Served>(mut served: Pin<&mut C>, connection: &Connection) -> C
 fn expire(why: Expired, connection: &Connection) -> ConnectionEnd {
     match why {
         Expired::Head => {
-            connection.local.recorder.counters().refused(Reason::HeadTimeout);
+            connection.refused(Reason::HeadTimeout, 0);
             ConnectionEnd::HeadTimeout
         }
         Expired::Idle if connection.is_draining() => ConnectionEnd::Drained,
@@ -213,14 +219,13 @@ fn expire(why: Expired, connection: &Connection) -> ConnectionEnd {
 /// What an error of hyper's says about the connection's end. Heads that hyper itself refuses are counted
 /// here; no phase sees them.
 fn told(error: &hyper::Error, connection: &Connection) -> ConnectionEnd {
-    let counters = connection.local.recorder.counters();
     if connection.meter.has_stalled() {
         return ConnectionEnd::Stalled;
     }
     if error.is_parse_too_large() {
-        counters.refused(Reason::HeadTooLarge);
+        connection.refused(Reason::HeadTooLarge, 431);
     } else if error.is_parse() {
-        counters.refused(Reason::MalformedMessage);
+        connection.refused(Reason::MalformedMessage, 400);
     }
     if error.is_user() { ConnectionEnd::Shut } else { ConnectionEnd::Error }
 }

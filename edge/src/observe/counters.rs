@@ -156,13 +156,6 @@ impl Counters {
         }
     }
 
-    /// A head that no phase has seen was refused.
-    pub(crate) fn refused(&self, reason: Reason) {
-        if let Some(counter) = self.reasons.get(reason as usize) {
-            add(counter, 1);
-        }
-    }
-
     pub(crate) fn log_dropped(&self, lines: u64) {
         add(&self.log_dropped, lines);
     }

@@ -3,8 +3,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use breakwater_edge_proxy::{Reason, Record};
+use breakwater_edge_proxy::{ConnFacts, Now, Reason, Record};
 use serde::Serialize;
 
 use super::counters::{CACHES, Counters, SiteCounters, cache_index};
@@ -65,6 +66,36 @@ impl Recorder {
         if lines.is_on() {
             lines.line(|out| write_line(out, record, connection));
         }
+    }
+
+    /// Takes a request that was refused before any phase saw it.
+    pub(crate) fn refused(&self, facts: &ConnFacts, reason: Reason, status: u16, now: Now) {
+        let peer = facts.peer.ip().to_canonical();
+        let record = Record {
+            site: None,
+            route: None,
+            origin: None,
+            status,
+            reason: Some(reason),
+            cache: None,
+            origin_attempts: 0,
+            client: peer,
+            peer,
+            protocol: facts.protocol,
+            tls: facts.tls.is_some(),
+            method: b"",
+            host: "",
+            target: b"",
+            user_agent: None,
+            referer: None,
+            body_bytes: 0,
+            request_body_bytes: 0,
+            duration: Duration::ZERO,
+            time_to_answer: None,
+            started_wall_ms: now.wall_ms,
+            generation: 0,
+        };
+        self.record(&record, facts.id);
     }
 
     /// Hands log lines over to the writer.

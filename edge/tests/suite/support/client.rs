@@ -1,0 +1,178 @@
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::PATIENCE;
+
+/// A connection whose bytes the test writes and reads itself.
+pub(crate) struct Raw<S = TcpStream> {
+    pub(crate) io: S,
+    seen: Vec<u8>,
+}
+
+/// An answer as it stood on the wire.
+#[derive(Debug)]
+pub(crate) struct RawAnswer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl RawAnswer {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (n, value) = line.split_once(':')?;
+            n.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
+impl Raw {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self::new(TcpStream::connect(address).await.unwrap())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
+    pub(crate) fn new(io: S) -> Self {
+        Self { io, seen: Vec::new() }
+    }
+
+    pub(crate) async fn send(&mut self, text: &str) {
+        self.io.write_all(text.as_bytes()).await.unwrap();
+        self.io.flush().await.unwrap();
+    }
+
+    pub(crate) async fn get(&mut self, host: &str, target: &str) -> RawAnswer {
+        self.send(&format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n")).await;
+        self.answer().await.unwrap()
+    }
+
+    /// Reads more; `false` at the end, or when the connection was reset.
+    pub(crate) async fn more(&mut self) -> bool {
+        let mut buf = [0; 16 << 10];
+        match tokio::time::timeout(PATIENCE, self.io.read(&mut buf)).await.expect("nothing came") {
+            Ok(0) | Err(_) => false,
+            Ok(n) => {
+                self.seen.extend_from_slice(&buf[..n]);
+                true
+            }
+        }
+    }
+
+    /// The next answer with a body by Content-Length or chunks; `None` when the connection ends before it.
+    pub(crate) async fn answer(&mut self) -> Option<RawAnswer> {
+        let head = self.head().await?;
+        let status: u16 = head.get(9..12)?.parse().ok()?;
+        let mut answer = RawAnswer { status, head, body: Vec::new() };
+        if status == 101 || status == 204 || status == 304 {
+            return Some(answer);
+        }
+        if let Some(length) = answer.field("content-length").map(|n| n.parse::<usize>().unwrap()) {
+            while self.seen.len() < length {
+                if !self.more().await {
+                    return None;
+                }
+            }
+            answer.body = self.seen.drain(..length).collect();
+        } else if answer.field("transfer-encoding") == Some("chunked") {
+            while let Some(chunk) = self.chunk().await? {
+                answer.body.extend_from_slice(&chunk);
+            }
+        }
+        Some(answer)
+    }
+
+    pub(crate) async fn head(&mut self) -> Option<String> {
+        let end = loop {
+            if let Some(at) = self.seen.windows(4).position(|w| w == b"\r\n\r\n") {
+                break at + 4;
+            }
+            if !self.more().await {
+                return None;
+            }
+        };
+        let head: Vec<u8> = self.seen.drain(..end).collect();
+        Some(String::from_utf8(head).unwrap())
+    }
+
+    /// The next chunk; `Some(None)` is the last one, `None` a connection that ended before.
+    pub(crate) async fn chunk(&mut self) -> Option<Option<Vec<u8>>> {
+        let line = self.line().await?;
+        let size = usize::from_str_radix(line.split(';').next()?.trim(), 16).ok()?;
+        if size == 0 {
+            while !self.line().await?.is_empty() {}
+            return Some(None);
+        }
+        while self.seen.len() < size + 2 {
+            if !self.more().await {
+                return None;
+            }
+        }
+        let chunk = self.seen.drain(..size).collect();
+        self.seen.drain(..2);
+        Some(Some(chunk))
+    }
+
+    async fn line(&mut self) -> Option<String> {
+        loop {
+            if let Some(at) = self.seen.windows(2).position(|w| w == b"\r\n") {
+                let line: Vec<u8> = self.seen.drain(..at + 2).collect();
+                return String::from_utf8(line[..at].to_vec()).ok();
+            }
+            if !self.more().await {
+                return None;
+            }
+        }
+    }
+
+    /// Exactly `n` bytes.
+    pub(crate) async fn bytes(&mut self, n: usize) -> Option<Vec<u8>> {
+        while self.seen.len() < n {
+            if !self.more().await {
+                return None;
+            }
+        }
+        Some(self.seen.drain(..n).collect())
+    }
+
+    /// True when the connection ends without another byte.
+    pub(crate) async fn ends(&mut self) -> bool {
+        self.seen.is_empty() && !self.more().await
+    }
+}
+
+pub(crate) type Sender1 = http1::SendRequest<Full<Bytes>>;
+pub(crate) type Sender2 = http2::SendRequest<Full<Bytes>>;
+
+pub(crate) async fn h1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(io: S) -> Sender1 {
+    let (sender, connection) = http1::handshake(TokioIo::new(io)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+pub(crate) async fn h2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(io: S) -> Sender2 {
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+pub(crate) fn get(uri: &str) -> Request<Full<Bytes>> {
+    Request::get(uri).body(Full::default()).unwrap()
+}
+
+/// Status and whole body.
+pub(crate) async fn whole<B>(response: Response<B>) -> (u16, Bytes)
+where
+    B: http_body::Body<Data = Bytes>,
+    B::Error: std::fmt::Debug,
+{
+    let status = response.status().as_u16();
+    (status, response.into_body().collect().await.unwrap().to_bytes())
+}

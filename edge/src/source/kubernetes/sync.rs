@@ -546,3 +546,7 @@ fn backoff_ms(failures: u32) -> (u64, u64) {
 #[cfg(test)]
 #[path = "sync_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "sync_model.rs"]
+mod model;

@@ -25,12 +25,18 @@ fi
 exec 8>target/e2e/lock
 flock -n 8 || { echo "another run is under way (target/e2e/lock)" >&2; exit 1; }
 wan=bw-e2e-wan
-cleanup() {
-  local namespace
-  for namespace in $(ip netns list | awk '/^bw-e2e-/{print $1}'); do
-    ip netns pids "$namespace" | xargs -r kill -9 2>/dev/null || true
-    ip netns del "$namespace" 2>/dev/null || true
+cleanup() { # everything that runs in our control groups and namespaces was started by a run of this script
+  local path
+  for _ in $(seq 50); do
+    mapfile -t groups < <(find /sys/fs/cgroup -type d -name 'bw-e2e-*' 2>/dev/null)
+    [ ${#groups[@]} -gt 0 ] || break
+    for path in "${groups[@]}"; do
+      find "$path" -name cgroup.procs -exec cat {} + 2>/dev/null | xargs -r kill -9 2>/dev/null || true
+      find "$path" -depth -type d -exec rmdir {} + 2>/dev/null || true
+    done
+    read -rt 0.1 <> <(:) || true
   done
+  for path in $(ip netns list | awk '/^bw-e2e-/{print $1}'); do ip netns del "$path"; done
 }
 cleanup
 trap cleanup EXIT

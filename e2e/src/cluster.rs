@@ -71,9 +71,7 @@ pub struct Cluster {
     assets: Assets,
     directory: PathBuf,
     groups: Vec<PathBuf>,
-    init: Child,
-    /// The process that is PID 1 inside, as seen from here.
-    init_pid: u32,
+    init: Init,
     components: Vec<(Program, Component)>,
     client: Client,
 }
@@ -90,7 +88,7 @@ impl Cluster {
         files::write_all(&directory, assets, &name, &address, API_PORT)?;
         make_network(&name, number, &address)?;
         let groups = make_groups(&name)?;
-        let (init, init_pid) = start_init(&name, &directory, &groups)?;
+        let init = start_init(&name, &directory, &groups)?;
         redirect_service(&name, &address)?;
 
         let client = client(&directory.join("admin.kubeconfig")).await?;
@@ -102,7 +100,6 @@ impl Cluster {
             directory,
             groups,
             init,
-            init_pid,
             components,
             client,
         };
@@ -148,7 +145,7 @@ impl Cluster {
 
     /// Starts a program that was stopped.
     pub fn begin(&mut self, program: Program) -> Result<()> {
-        let (init, groups) = (self.init_pid, self.groups.clone());
+        let (init, groups) = (self.init.pid, self.groups.clone());
         let path = format!(
             "{}:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
             self.assets.programs.display()
@@ -249,7 +246,7 @@ impl Cluster {
 
     /// Runs a command inside the node's namespaces.
     pub fn on_node(&self, arguments: &[&str]) -> Result<String> {
-        let init = self.init_pid.to_string();
+        let init = self.init.pid.to_string();
         let mut command = Command::new("nsenter");
         command.args([
             "--target", &init, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--",
@@ -302,10 +299,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // PID 1 of the namespace takes everything inside with it.
-        kill(self.init_pid, libc::SIGKILL);
-        let _ = self.init.kill();
-        let _ = self.init.wait();
+        self.init.end();
         for (_, component) in &mut self.components {
             let _ = component.stop(true);
         }
@@ -315,6 +309,27 @@ impl Drop for Cluster {
         }
         let _ = fs::remove_dir_all(self.directory.join("fs"));
         let _ = fs::remove_dir_all(self.directory.join("containerd"));
+    }
+}
+
+/// The first process inside a cluster's namespaces; with it everything inside ends.
+struct Init {
+    child: Child,
+    /// As seen from here.
+    pid: u32,
+}
+
+impl Init {
+    fn end(&mut self) {
+        kill(self.pid, libc::SIGKILL);
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Init {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -439,7 +454,7 @@ fn remove_tree(group: &Path) {
     let _ = fs::remove_dir(group);
 }
 
-fn start_init(name: &str, directory: &Path, groups: &[PathBuf]) -> Result<(Child, u32)> {
+fn start_init(name: &str, directory: &Path, groups: &[PathBuf]) -> Result<Init> {
     use std::os::unix::process::CommandExt;
     let log = fs::File::create(directory.join("logs/init.log"))?;
     let files: Vec<PathBuf> = groups.iter().map(|group| group.join("cgroup.procs")).collect();
@@ -485,7 +500,7 @@ fn start_init(name: &str, directory: &Path, groups: &[PathBuf]) -> Result<(Child
         .next()
         .context("the namespaces have no first process")?
         .parse()?;
-    Ok((child, pid))
+    Ok(Init { child, pid })
 }
 
 fn run(program: &str, arguments: &[&str]) -> Result<()> {

@@ -57,8 +57,8 @@ image: ## an OCI archive for containerd, target/image/breakwater.oci.tar, withou
 	@tools/image/build.sh $(IMAGE) $(BIN)
 
 .PHONY: crds
-crds: setup ## writes crds/generated and the chart's copy from the types
-	cargo run --profile $(PROFILE) --locked -q -p breakwater-crds --bin crds crds/generated
+crds: setup ## writes crds/generated, the chart's copy and docs/reference from the types
+	cargo run --profile $(PROFILE) --locked -q -p breakwater-crds --bin crds crds/generated docs/reference
 	cp crds/generated/*.yaml charts/breakwater/files/crds/
 
 .PHONY: goldens

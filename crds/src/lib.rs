@@ -7,6 +7,11 @@
 //!
 //! This crate must never talk to a cluster or decide anything.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "a printer column is an attribute, and several say the same of a type"
+)]
+
 mod cache_policy;
 mod common;
 mod conditions;
@@ -14,6 +19,7 @@ mod edge_node;
 mod edge_region;
 mod edge_site;
 mod rate_rule;
+mod reference;
 mod schema;
 
 pub use cache_policy::*;
@@ -23,6 +29,7 @@ pub use edge_node::*;
 pub use edge_region::*;
 pub use edge_site::*;
 pub use rate_rule::*;
+pub use reference::{reference, reference_file_name};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -73,6 +80,21 @@ mod tests {
             let committed = std::fs::read_to_string(&path).unwrap_or_default();
             assert!(
                 committed == yaml(&crd).unwrap(),
+                "{} is out of date: run `make crds`",
+                path.display()
+            );
+        }
+    }
+
+    #[test]
+    fn the_committed_reference_is_that_of_the_types() {
+        for crd in all() {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../docs/reference")
+                .join(reference_file_name(&crd));
+            let committed = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(
+                committed == reference(&crd),
                 "{} is out of date: run `make crds`",
                 path.display()
             );

@@ -7,8 +7,10 @@
 //! It must never write while another replica leads, delete because something is merely absent, or write
 //! before it has read everything.
 
+pub mod cli;
 pub mod controllers;
 pub mod leader;
 pub mod publish;
 pub mod regions;
 pub mod run;
+pub mod standalone;

@@ -50,18 +50,17 @@ impl Buffer {
         (skip < chunk.len()).then(|| chunk.slice(skip..))
     }
 
-    /// Forgets whole chunks before `offset`.
+    /// Forgets whole chunks before `offset`. From then on the body only passes through.
     pub(crate) fn forget_before(&mut self, offset: u64) {
         while let Some((start, chunk)) = self.chunks.front() {
             if start + chunk.len() as u64 > offset {
                 return;
             }
             self.chunks.pop_front();
-            self.blocks = self.blocks.saturating_sub(1);
         }
     }
 
-    /// Makes whole blocks of what was pushed since the last call.
+    /// Makes whole blocks of what was pushed since the last call. Only while nothing was forgotten.
     pub(crate) fn compact(&mut self) {
         loop {
             let loose_start = (self.blocks * BLOCK_BYTES) as u64;

@@ -1,27 +1,20 @@
 //! The cache: an index in shards, the fills under way, and the memory of both.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
-use parking_lot::{Mutex, RwLock};
-
-use crate::budget::{Budget, Charge};
-use crate::cache_status::Fwd;
-use crate::config::{CacheConfig, FillLimits, UnusableConfig};
+use crate::Now;
+use crate::config::{CacheConfig, UnusableConfig};
 use crate::directives::RequestDirectives;
-use crate::entry::{Entry, Hit};
-use crate::fields::{Fields, FieldsView};
-use crate::fill::{FILL_BYTES, Fill, State};
-use crate::key::{KeyBuilder, KeyHasher, KeyRef};
+use crate::entry::Hit;
+use crate::fields::FieldsView;
+use crate::key::{KeyBuilder, KeyRef};
 use crate::lookup::{Lookup, decide};
-use crate::marks::Marks;
 use crate::reader::FillReader;
-use crate::shard::Shard;
-use crate::site::{Site, Sites};
+use crate::shared::Shared;
+use crate::site::Site;
 use crate::writer::FillWriter;
-use crate::{Now, Reason};
 
 /// A shared cache in bounded memory. Cloning it gives another handle to the same.
 ///
@@ -31,29 +24,6 @@ use crate::{Now, Reason};
 pub struct Cache {
     shared: Arc<Shared>,
 }
-
-pub(crate) struct Shared {
-    shards: Box<[Line<RwLock<Shard>>]>,
-    fills: Box<[Line<Mutex<Fills>>]>,
-    marks: Marks,
-    sites: Sites,
-    hasher: KeyHasher,
-    pub(crate) budget: Arc<Budget>,
-    pub(crate) limits: FillLimits,
-    hit_for_miss_secs: u64,
-    advice_interval_ms: u64,
-    /// The shard that gives up an entry next.
-    hand: AtomicUsize,
-    /// The tables of fixed size.
-    _fixed: Charge,
-}
-
-/// Fills that others can join, by the hash of their key.
-type Fills = HashMap<u128, Vec<Arc<Fill>>>;
-
-/// A part with a pair of cache lines of its own.
-#[repr(align(128))]
-struct Line<T>(T);
 
 /// How a fill stands to other requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,38 +91,8 @@ impl Cache {
         if config.fill.window_bytes == 0 || config.fill.lag_bytes < config.fill.window_bytes {
             return Err(UnusableConfig::Window);
         }
-        // One ghost and one mark for every 32 KiB: as many as entries of a usual site.
-        let remembered = (config.max_bytes / (32 << 10)).clamp(64, 1 << 20);
-        let ghosts = (remembered / config.shards).max(16);
-        let marks = Marks::new(remembered);
-        let shard_bytes =
-            size_of::<Line<RwLock<Shard>>>() + ghosts * 8 + size_of::<Line<Mutex<HashMap<u8, u8>>>>();
-        let fixed_bytes = marks.bytes() + config.shards * shard_bytes;
-        if fixed_bytes * 2 > config.max_bytes {
-            let (given_bytes, needed_bytes) = (config.max_bytes, fixed_bytes * 2);
-            return Err(UnusableConfig::TooSmall {
-                given_bytes,
-                needed_bytes,
-            });
-        }
-        let budget = Budget::new(config.max_bytes);
-        let shards = std::iter::repeat_with(|| Line(RwLock::new(Shard::new(ghosts))));
-        let fills = std::iter::repeat_with(|| Line(Mutex::new(HashMap::new())));
-        let shared = Shared {
-            shards: shards.take(config.shards).collect(),
-            fills: fills.take(config.shards).collect(),
-            marks,
-            sites: Sites::default(),
-            hasher: KeyHasher(config.seed),
-            _fixed: Charge::new(&budget, fixed_bytes),
-            budget,
-            limits: config.fill,
-            hit_for_miss_secs: config.hit_for_miss_secs,
-            advice_interval_ms: config.advice_interval_ms,
-            hand: AtomicUsize::new(0),
-        };
         Ok(Self {
-            shared: Arc::new(shared),
+            shared: Arc::new(Shared::new(config)?),
         })
     }
 
@@ -281,154 +221,14 @@ impl Cache {
     }
 }
 
-impl fmt::Debug for Cache {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache").field("stats", &self.stats()).finish()
-    }
-}
-
 /// Requests that others can't wait for, nor they for others': a part, somebody's own, or not to be stored.
 fn is_personal(request: &dyn FieldsView) -> bool {
     request.has(b"authorization") || request.has(b"range") || RequestDirectives::of(request).no_store
 }
 
-impl Shared {
-    fn place(&self, hash: u128) -> usize {
-        // The index's tables use the low half of the hash.
-        (hash >> 96) as usize % self.shards.len()
-    }
-
-    fn shard(&self, hash: u128) -> Option<&RwLock<Shard>> {
-        self.shards.get(self.place(hash)).map(|line| &line.0)
-    }
-
-    fn fills(&self, hash: u128) -> Option<&Mutex<Fills>> {
-        self.fills.get(self.place(hash)).map(|line| &line.0)
-    }
-
-    /// The stored answer that a request selects: of several that match, the newest by date (RFC 9111 §4.1).
-    fn find(&self, site: &Site, key: KeyRef<'_>, request: &dyn FieldsView) -> Result<Arc<Entry>, Fwd> {
-        let shard = self.shard(key.hash).ok_or(Fwd::UriMiss)?.read();
-        let (mut found, mut any): (Option<&Arc<Entry>>, bool) = (None, false);
-        for entry in shard
-            .variants(key.hash, key.bytes)
-            .filter(|entry| !entry.is_purged(site))
-        {
-            any = true;
-            let newer = found.is_none_or(|found| entry.lifetime.date_secs > found.lifetime.date_secs);
-            if newer && entry.vary.matches(request) {
-                found = Some(entry);
-            }
-        }
-        found
-            .cloned()
-            .ok_or(if any { Fwd::VaryMiss } else { Fwd::UriMiss })
-    }
-
-    /// What another's fill stored since the request's look-up, if it is fresh.
-    fn settled_since(&self, request: &BeginRequest<'_>) -> Option<Hit> {
-        let entry = self.find(request.site, request.key, request.fields).ok()?;
-        let known = request.stale.is_some_and(|hit| Arc::ptr_eq(&hit.entry, &entry));
-        let usable = !known
-            && !entry.is_invalidated()
-            && !entry.lifetime.always_validate
-            && entry.lifetime.ttl_ms(request.now) > 0;
-        usable.then(|| Hit::new(entry, request.now))
-    }
-
-    fn lead(self: &Arc<Self>, request: &BeginRequest<'_>, listed: bool) -> Begin {
-        let copied = Fields::copy_of(request.fields);
-        let hint = if listed { self.hint(request) } else { None };
-        let bytes = FILL_BYTES + copied.heap_bytes() + request.key.bytes.len();
-        let fill = Arc::new(Fill {
-            shared: Arc::clone(self),
-            hash: request.key.hash,
-            key: request.key.bytes.into(),
-            site: Arc::clone(request.site),
-            request: copied,
-            hint,
-            listed,
-            purge: AtomicU64::new(request.site.purge_seq()),
-            invalidated: AtomicBool::new(false),
-            state: Mutex::new(State::new(Charge::new(&self.budget, bytes))),
-        });
-        let reader = FillReader::new(Arc::clone(&fill), true);
-        Begin::Lead(
-            FillWriter {
-                fill,
-                stale: request.stale.cloned(),
-                ended: false,
-            },
-            reader,
-        )
-    }
-
-    /// What the key's newest answer varied by, with the values of this request.
-    fn hint(&self, request: &BeginRequest<'_>) -> Option<crate::VaryKey> {
-        let shard = self.shard(request.key.hash)?.read();
-        let newest = shard.variants(request.key.hash, request.key.bytes).next()?;
-        newest.vary.rekeyed(request.fields).ok()
-    }
-
-    /// Takes a fill out of what others can join.
-    pub(crate) fn unlist(&self, fill: &Arc<Fill>) {
-        if !fill.listed {
-            return;
-        }
-        let Some(fills) = self.fills(fill.hash) else {
-            return;
-        };
-        let mut fills = fills.lock();
-        if let Some(of_key) = fills.get_mut(&fill.hash) {
-            of_key.retain(|other| !Arc::ptr_eq(other, fill));
-            if of_key.is_empty() {
-                fills.remove(&fill.hash);
-            }
-        }
-    }
-
-    pub(crate) fn mark(&self, hash: u128, now: Now) {
-        self.marks
-            .put(hash, now.mono_ms() / 1_000 + self.hit_for_miss_secs);
-    }
-
-    fn is_marked(&self, hash: u128, now: Now) -> bool {
-        self.marks.has(hash, now.mono_ms() / 1_000)
-    }
-
-    pub(crate) fn insert(&self, entry: Arc<Entry>) -> Result<(), Reason> {
-        if entry.bytes() > self.budget.max_bytes / 2 {
-            return Err(Reason::TooLarge);
-        }
-        let Some(shard) = self.shard(entry.hash) else {
-            return Err(Reason::NoMemory);
-        };
-        let mut gone = Vec::new();
-        shard.write().insert(entry, &mut gone);
-        drop(gone);
-        self.make_room();
-        Ok(())
-    }
-
-    pub(crate) fn remove(&self, entry: &Arc<Entry>) {
-        let removed = self
-            .shard(entry.hash)
-            .and_then(|shard| shard.write().remove_entry(entry));
-        drop(removed);
-    }
-
-    /// Evicts until the bound holds. False: there is nothing left to evict, and it doesn't.
-    pub(crate) fn make_room(&self) -> bool {
-        let mut empty = 0;
-        while self.budget.is_exceeded() {
-            if empty == self.shards.len() {
-                return false;
-            }
-            let at = self.hand.fetch_add(1, Ordering::Relaxed) % self.shards.len();
-            let evicted = self.shards.get(at).and_then(|shard| shard.0.write().evict());
-            empty = if evicted.is_some() { 0 } else { empty + 1 };
-        }
-        true
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("stats", &self.stats()).finish()
     }
 }
 
@@ -436,6 +236,7 @@ impl Shared {
 mod tests {
     use super::*;
     use crate::key::{KeyTarget, MethodClass};
+    use crate::{Fields, Fwd};
     use crate::{Lifetime, Verdict};
 
     /// A fill that commits after the purge's sweep has passed its shard leaves an entry from before. Only

@@ -9,10 +9,10 @@ use parking_lot::Mutex;
 use crate::Reason;
 use crate::budget::Charge;
 use crate::buffer::Buffer;
-use crate::cache::Shared;
 use crate::entry::Entry;
 use crate::fields::{Fields, FieldsView};
 use crate::freshness::Lifetime;
+use crate::shared::Shared;
 use crate::site::Site;
 use crate::vary::VaryKey;
 

@@ -32,6 +32,7 @@ mod marks;
 mod reader;
 mod reason;
 mod shard;
+mod shared;
 mod site;
 mod stored;
 mod time;

@@ -4,8 +4,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const WAYS: usize = 4;
-/// Low bits of a word: the second at which the mark ends. 2^24 seconds are half a year of uptime; then the
-/// clock wraps, and a mark may be believed once for another half a year's instant.
+/// Low bits of a word: the second at which the mark ends, by a clock that wraps after half a year. A mark
+/// made within its few seconds of the wrap is lost, or is believed too long until another takes its place:
+/// either costs collapsing for one key.
 const SECOND_BITS: u32 = 24;
 const SECOND_MASK: u64 = (1 << SECOND_BITS) - 1;
 

@@ -307,6 +307,7 @@ fn an_answer_that_grows_too_large_streams_on_in_bounded_memory() {
     world.rules.max_object_bytes = 1_000;
     let (mut writer, mut fast) = world.lead("/", &[], at(0));
     let mut slow = world.join("/", &[], at(0));
+    let mut waiting = world.join("/", &[], at(0));
     world.head(&mut writer, 200, FRESH, None, at(0)).unwrap();
     let before = world.cache.stats().used_bytes;
     for round in 0..200_u8 {
@@ -323,6 +324,11 @@ fn an_answer_that_grows_too_large_streams_on_in_bounded_memory() {
         Begin::Lead(..)
     ));
     assert_eq!(read_available(&mut slow), (Vec::new(), Some(Err(Reason::Lagged))));
+    // Who has not sent a head yet need not fail.
+    assert!(matches!(
+        head_now(&mut waiting, &[], at(0)),
+        HeadEvent::Leave(Reason::Lagged)
+    ));
     let finished = writer.finish(None).unwrap();
     assert_eq!(
         (finished.stored, finished.body_bytes),

@@ -222,14 +222,16 @@ fn a_hit_allocates_nothing_once_the_buffers_have_grown() {
     };
     hit();
     assert_eq!(hit(), 0);
-    let rounds = 200_000_u32;
-    let start = Instant::now();
-    for _ in 0..rounds {
-        hit();
-    }
+    // The best of many short runs: other work on the machine only ever adds.
+    let rounds = 500_u32;
+    let best = (0..400).map(|_| {
+        let start = Instant::now();
+        (0..rounds).for_each(|_| assert_eq!(hit(), 0));
+        start.elapsed() / rounds
+    });
     println!(
         "a hit in the phases, building the head included: {:?}",
-        start.elapsed() / rounds
+        best.min()
     );
 }
 

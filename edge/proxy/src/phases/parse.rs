@@ -38,7 +38,7 @@ fn target(head: &RequestHead<'_>) -> Result<(), Reason> {
     if target == b"*" && head.method == b"OPTIONS" {
         return Ok(());
     }
-    if target.first() != Some(&b'/') || !target.iter().all(|b| is_target_byte(*b)) {
+    if target.first() != Some(&b'/') || classes_of(target).0 & TARGET == 0 {
         return Err(Reason::BadTarget);
     }
     let path = head.path();
@@ -52,12 +52,13 @@ fn target(head: &RequestHead<'_>) -> Result<(), Reason> {
 }
 
 fn check_field(field: &Field<'_>, protocol: Protocol) -> Result<(), Reason> {
-    let lower_only = protocol == Protocol::Http2;
-    let good_name = |b: &u8| is_token_byte(*b) && !(lower_only && b.is_ascii_uppercase());
-    if field.name.is_empty() || !field.name.iter().all(good_name) {
+    let (all, any) = classes_of(field.name);
+    let uppercase = protocol == Protocol::Http2 && any & UPPER != 0;
+    if field.name.is_empty() || all & TOKEN == 0 || uppercase {
         return Err(Reason::BadFieldName);
     }
-    if !field.value.iter().all(|b| is_value_byte(*b)) {
+    // Every byte is looked at, without a way out on the first bad one: that runs on many bytes at once.
+    if !field.value.iter().fold(true, |good, b| good & is_value_byte(*b)) {
         return Err(Reason::BadFieldValue);
     }
     Ok(())
@@ -160,9 +161,66 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 
+/// What each byte may be part of: one look into this table instead of a chain of comparisons.
+static CLASSES: [u8; 256] = classes();
+const TOKEN: u8 = 1;
+const UPPER: u8 = 2;
+const TARGET: u8 = 4;
+
+#[allow(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "runs while this compiles; a bad index would be a compile error, and `byte` is below 256"
+)]
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        let punctuation = matches!(
+            b,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        );
+        if b.is_ascii_alphanumeric() || punctuation {
+            table[byte] |= TOKEN;
+        }
+        if b.is_ascii_uppercase() {
+            table[byte] |= UPPER;
+        }
+        if b > b' ' && b != 0x7f && b != b'#' {
+            table[byte] |= TARGET;
+        }
+        byte += 1;
+    }
+    table
+}
+
+/// The classes that all bytes have, and those that any has.
+fn classes_of(bytes: &[u8]) -> (u8, u8) {
+    bytes.iter().fold((u8::MAX, 0), |(all, any), b| {
+        let class = CLASSES.get(usize::from(*b)).copied().unwrap_or(0);
+        (all & class, any | class)
+    })
+}
+
 /// A byte of a token (RFC 9110 §5.6.2).
 pub(crate) fn is_token_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)
+    CLASSES
+        .get(usize::from(b))
+        .is_some_and(|class| class & TOKEN != 0)
 }
 
 /// A byte of a field's value: visible, space, tab, or above ASCII (RFC 9110 §5.5).
@@ -173,10 +231,6 @@ pub(crate) fn is_value_byte(b: u8) -> bool {
 /// A byte that a configured path may have.
 pub(crate) fn is_path_byte(b: u8) -> bool {
     b.is_ascii_graphic() && !matches!(b, b'#' | b'?' | b'\\')
-}
-
-fn is_target_byte(b: u8) -> bool {
-    b > b' ' && b != 0x7f && b != b'#'
 }
 
 fn is_host_byte(b: u8) -> bool {

@@ -19,12 +19,7 @@ macro_rules! names {
                 }
             }
 
-            fn of_lower(name: &str) -> Self {
-                match name {
-                    $($text => Self::$variant,)*
-                    _ => Self::Other,
-                }
-            }
+            const KNOWN: &[Self] = &[$(Self::$variant,)*];
         }
     };
 }
@@ -82,21 +77,65 @@ names! {
     XForwardedProto "x-forwarded-proto",
 }
 
-/// Longest known name.
-const LONGEST: usize = 32;
 /// How many known names there are.
 pub(super) const KNOWN: usize = Name::Other as usize;
+
+/// Slots of [`BY_SLOT`].
+const SLOTS: usize = 256;
+
+/// The known names, each in a slot of its own: one comparison finds or refuses a name.
+static BY_SLOT: [Name; SLOTS] = by_slot();
+
+/// Where a name stands, whatever its case. The factors were found by trying; that no two names share a slot is
+/// checked while this compiles, so a new name that collides needs new factors.
+const fn slot(name: &[u8]) -> usize {
+    let length = name.len();
+    if length < 2 {
+        return 0;
+    }
+    let (Some(first), Some(middle), Some(last)) =
+        (name.first(), byte_at(name, length / 2), byte_at(name, length - 2))
+    else {
+        return 0;
+    };
+    // Setting this bit makes letters small and leaves digits and hyphens as they are.
+    let (first, middle, last) = (*first | 0x20, middle | 0x20, last | 0x20);
+    (length * 70 + first as usize * 225 + middle as usize * 239 + last as usize * 145) % SLOTS
+}
+
+const fn byte_at(name: &[u8], at: usize) -> Option<u8> {
+    match name.split_at_checked(at) {
+        Some((_, [byte, ..])) => Some(*byte),
+        _ => None,
+    }
+}
+
+#[allow(
+    clippy::indexing_slicing,
+    reason = "runs while this compiles; a bad index would be a compile error"
+)]
+const fn by_slot() -> [Name; SLOTS] {
+    let mut table = [Name::Other; SLOTS];
+    let mut at = 0;
+    while at < KNOWN {
+        let name = Name::KNOWN[at];
+        let slot = slot(name.as_str().as_bytes());
+        assert!(matches!(table[slot], Name::Other), "two names share a slot");
+        table[slot] = name;
+        at += 1;
+    }
+    table
+}
 
 impl Name {
     /// Finds the name, whatever its case (RFC 9110 §5.1).
     pub fn of(name: &[u8]) -> Self {
-        let mut lower = [0_u8; LONGEST];
-        let Some(lower) = lower.get_mut(..name.len()) else {
-            return Self::Other;
-        };
-        lower.copy_from_slice(name);
-        lower.make_ascii_lowercase();
-        std::str::from_utf8(lower).map_or(Self::Other, Self::of_lower)
+        let found = BY_SLOT.get(slot(name)).copied().unwrap_or(Self::Other);
+        if found.as_str().as_bytes().eq_ignore_ascii_case(name) {
+            found
+        } else {
+            Self::Other
+        }
     }
 }
 
@@ -111,6 +150,9 @@ mod tests {
             Name::of(b"Access-Control-Allow-Credentials"),
             Name::AccessControlAllowCredentials
         );
+        for name in Name::KNOWN {
+            assert_eq!(Name::of(name.as_str().to_ascii_uppercase().as_bytes()), *name);
+        }
         assert_eq!(Name::of(b"x-mine"), Name::Other);
         assert_eq!(Name::of(b""), Name::Other);
         assert_eq!(Name::of(&[b'a'; 300]), Name::Other);

@@ -110,7 +110,7 @@ fn plain_http_is_sent_to_https_with_its_whole_target() {
         site.tls.redirect = Some(HttpsRedirect {
             status: 308,
             port: 8443,
-        })
+        });
     });
     let got = world.refused(Request::new("GET", "SHOP.example:80", "/a?b=c"));
     assert_eq!(got.status, 308);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use breakwater_crds::condition;
 use breakwater_render::StatusUpdate;
 
 use super::folder::{Folder, Place};
@@ -50,12 +51,11 @@ pub fn status_notes<'a>(folder: &Folder, statuses: impl IntoIterator<Item = &'a 
         let Some(place) = folder.place(&status.key) else {
             continue;
         };
-        for condition in status.problems() {
-            let text = format!("{}: {}: {}", status.key, condition.reason, condition.message);
-            let line = if status.is_refused() {
-                Line::Refused(text)
-            } else {
-                Line::Incomplete(text)
+        for problem in status.problems() {
+            let text = format!("{}: {}: {}", status.key, problem.reason, problem.message);
+            let line = match problem.kind {
+                condition::ACCEPTED => Line::Refused(text),
+                _ => Line::Incomplete(text),
             };
             notes.push(Note {
                 place: place.clone(),

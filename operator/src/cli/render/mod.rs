@@ -96,7 +96,15 @@ fn read(path: &Path, found: &mut BTreeMap<PathBuf, Result<String, String>>) -> a
         .with_context(|| path.display().to_string())?
         .is_dir()
     {
-        found.extend(texts(path).with_context(|| path.display().to_string())?);
+        let below = texts(path).with_context(|| path.display().to_string())?;
+        found.extend(
+            below
+                .into_iter()
+                .map(|(path, text)| match path.strip_prefix(".") {
+                    Ok(short) => (short.to_owned(), text),
+                    Err(_) => (path, text),
+                }),
+        );
     } else {
         // A file that somebody names is read whatever it is called, and has to be there.
         let bytes = fs::read(path).with_context(|| path.display().to_string())?;

@@ -58,6 +58,7 @@ impl Output {
         let mut notes = folder.notes();
         notes.extend(status_notes(folder, &changes.statuses));
         notes.sort();
+        notes.dedup();
         let refused = notes
             .iter()
             .filter(|note| is_refusal(note))

@@ -62,5 +62,5 @@ crds: setup ## writes crds/generated, the chart's copy and docs/reference from t
 	cp crds/generated/*.yaml charts/breakwater/files/crds/
 
 .PHONY: goldens
-goldens: setup ## writes the rendered goldens anew; review the diff
-	UPDATE_GOLDENS=1 cargo test --profile $(PROFILE) --locked -p breakwater-render
+goldens: setup ## writes the rendered goldens and the command lines' pages anew; review the diff
+	UPDATE_GOLDENS=1 cargo test --profile $(PROFILE) --locked -p breakwater-render -p breakwater -p breakwater-edge

@@ -31,11 +31,14 @@ mod files;
 mod health;
 mod metrics;
 mod options;
+mod platform;
 mod serve;
 
+pub use files::FileError;
 pub use health::Health;
 pub use metrics::Metrics;
 pub use options::OperatorOptions;
+pub use platform::PlatformOptions;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -163,18 +166,9 @@ pub async fn run(options: OperatorOptions) -> Result<(), RunError> {
 }
 
 fn state_options(options: &OperatorOptions) -> Result<state::Options, RunError> {
-    let settings = Settings {
-        allow_origin_cidrs: options.allow_origin_cidrs.clone(),
-        pod_cidrs: options.pod_cidrs.clone(),
-        service_cidrs: options.service_cidrs.clone(),
-        host_grants: options
-            .host_grants_file
-            .as_deref()
-            .map(files::host_grants)
-            .transpose()?
-            .unwrap_or_default(),
-        ..Settings::cluster(&options.home_region, &options.namespace)
-    };
+    let settings = options
+        .platform
+        .apply(Settings::cluster(&options.home_region, &options.namespace))?;
     Ok(state::Options {
         settings,
         watch_namespaces: options.watch_namespaces.clone(),

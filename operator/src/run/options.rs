@@ -2,7 +2,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use ipnet::IpNet;
+
+use super::platform::PlatformOptions;
 
 /// How the operator runs in a cluster. The chart sets these from its values.
 #[derive(Args, Clone, Debug)]
@@ -53,29 +54,9 @@ pub struct OperatorOptions {
     )]
     pub watch_namespaces: Vec<String>,
 
-    /// Network that origins may be in although it isn't globally reachable or belongs to the cluster.
-    #[arg(
-        long = "allow-origin-cidr",
-        env = "BREAKWATER_ALLOW_ORIGIN_CIDRS",
-        value_delimiter = ','
-    )]
-    pub allow_origin_cidrs: Vec<IpNet>,
-
-    /// Network of this cluster's Pods; origins by address may not be in it.
-    #[arg(long = "pod-cidr", env = "BREAKWATER_POD_CIDRS", value_delimiter = ',')]
-    pub pod_cidrs: Vec<IpNet>,
-
-    /// Network of this cluster's Services, besides those that its `ServiceCIDR`s name.
-    #[arg(
-        long = "service-cidr",
-        env = "BREAKWATER_SERVICE_CIDRS",
-        value_delimiter = ','
-    )]
-    pub service_cidrs: Vec<IpNet>,
-
-    /// File (JSON or YAML) that says which namespaces may claim which hosts; open when it isn't given.
-    #[arg(long, env = "BREAKWATER_HOST_GRANTS_FILE")]
-    pub host_grants_file: Option<PathBuf>,
+    /// What the platform allows.
+    #[command(flatten)]
+    pub platform: PlatformOptions,
 
     /// File (JSON or YAML) with `EdgeRegion`s, as a list of names and specs, that the operator applies.
     #[arg(long, env = "BREAKWATER_REGIONS_FILE")]

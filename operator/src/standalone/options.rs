@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use ipnet::IpNet;
 
 /// How operator and edge run in one process, without a cluster.
 #[derive(Args, Clone, Debug)]
@@ -47,6 +48,15 @@ pub struct RunOptions {
         default_value = "breakwater-state"
     )]
     pub state: PathBuf,
+
+    /// Network that origins may be in although it isn't globally reachable; loopback always may.
+    #[arg(
+        long = "allow-origin-cidr",
+        env = "BREAKWATER_ALLOW_ORIGIN_CIDRS",
+        value_name = "NETWORK",
+        value_delimiter = ','
+    )]
+    pub allow_origin_cidrs: Vec<IpNet>,
 
     /// Worker threads; one for each core when it isn't given.
     #[arg(long, env = "BREAKWATER_WORKERS", value_name = "N", default_value_t = 0)]

@@ -7,6 +7,7 @@ use breakwater_edge_config::HostPattern;
 use breakwater_edge_config::bundle::Files;
 use breakwater_render::object::{Published, Secret};
 use breakwater_render::{Changes, Index, Key, Name, Object, SecretPosition, Settings, StatusUpdate};
+use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::authority::Authority;
@@ -33,9 +34,13 @@ pub(super) struct Platform {
 }
 
 impl Platform {
-    pub(super) fn new(authority: Authority, https_port: u16) -> Self {
+    pub(super) fn new(authority: Authority, allow: Vec<IpNet>, https_port: u16) -> Self {
+        let settings = Settings {
+            allow_origin_cidrs: allow,
+            ..Settings::standalone(https_port)
+        };
         Self {
-            index: Index::new(Settings::standalone(https_port)),
+            index: Index::new(settings),
             authority,
             published: BTreeMap::new(),
             statuses: BTreeMap::new(),
@@ -48,7 +53,8 @@ impl Platform {
 
     /// The same with another port for HTTPS: everything is to be applied anew.
     pub(super) fn with_https_port(self, https_port: u16) -> Self {
-        let mut new = Self::new(self.authority, https_port);
+        let allow = self.index.settings().allow_origin_cidrs.clone();
+        let mut new = Self::new(self.authority, allow, https_port);
         // What was published stays: that is what the edge has.
         for (position, files) in self.published {
             new.take_note(position, files);

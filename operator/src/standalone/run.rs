@@ -104,7 +104,7 @@ impl Standalone {
             manifests: options.manifests.clone(),
             edge,
             folder: Folder::default(),
-            platform: Platform::new(authority, port),
+            platform: Platform::new(authority, options.allow_origin_cidrs.clone(), port),
             told: Told::default(),
         };
         let delta = started.read()?;

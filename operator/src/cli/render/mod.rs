@@ -14,6 +14,7 @@ use breakwater_render::{Index, Settings};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
+use crate::run::PlatformOptions;
 use crate::standalone::{Folder, texts};
 use output::Output;
 
@@ -35,6 +36,9 @@ pub(super) struct RenderOptions {
     /// Namespace of the operator: policies with a scope are accepted there only.
     #[arg(long, value_name = "NAME", default_value = "breakwater-system")]
     operator_namespace: String,
+
+    #[command(flatten)]
+    platform: PlatformOptions,
 
     /// Also write the configurations with their private keys to this new file, which only you can read.
     /// Without it, fingerprints stand for certificates and keys.
@@ -59,6 +63,7 @@ pub(super) fn render(options: &RenderOptions) -> anyhow::Result<ExitCode> {
     let mut folder = Folder::default();
     let objects = folder.update(found).apply;
     let settings = Settings::files(&options.home_region, &options.operator_namespace);
+    let settings = options.platform.apply(settings)?;
     let mut index = Index::new(settings);
     for (object, _) in objects {
         index.apply(object);

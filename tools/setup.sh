@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure that the tools of a job are there: installs what Debian has when it may, else says in one line
-# what is missing and how to get it. usage: setup.sh build|e2e
+# what is missing and how to get it. usage: setup.sh build|api|e2e
 set -euo pipefail
 
 missing=() packages=()
@@ -21,13 +21,14 @@ need_toolchain() {
 
 case "${1:-build}" in
 build) need_toolchain; need cc gcc; need make make ;;
+api) need_toolchain; need etcd etcd-server ;; # a kube-apiserver alone, no root needed
 e2e)
   need_toolchain
   need etcd etcd-server; need containerd containerd; need runc runc; need ip iproute2; need nft nftables
   need unshare util-linux; need openssl openssl
   [ -x /usr/lib/cni/bridge ] || [ -x /opt/cni/bin/bridge ] || { missing+=(cni-plugins); packages+=(containernetworking-plugins); }
   ;;
-*) echo "usage: setup.sh build|e2e" >&2; exit 2 ;;
+*) echo "usage: setup.sh build|api|e2e" >&2; exit 2 ;;
 esac
 
 [ ${#missing[@]} -eq 0 ] && exit 0

@@ -2,6 +2,7 @@
 # Finds or builds the binaries of the test clusters and prints a path.
 #   build.sh NAME      the path of one binary (helm, kubectl, kube-apiserver, …)
 #   build.sh           a directory with all of them
+#   build.sh api       the same directory with what an API server alone and its clients need
 # A binary is looked for in KUBEBUILDER_ASSETS, then on PATH (clients and what Debian has), then in the cache,
 # where it is built once from the Go modules pinned beside this script (Kubernetes: 5 minutes on 2 cores).
 set -euo pipefail
@@ -60,6 +61,12 @@ all)
   for name in etcd containerd containerd-shim-runc-v2 runc ctr; do
     ready "$name" || { say "$name is missing: sudo apt-get install etcd-server containerd runc"; exit 1; }
   done
+  echo "$cache"
+  ;;
+api)
+  build "$here/helm" "" helm=helm.sh/helm/v4/cmd/helm
+  build_kubernetes kube-apiserver kubectl
+  ready etcd || { say "etcd is missing: sudo apt-get install etcd-server"; exit 1; }
   echo "$cache"
   ;;
 helm) build "$here/helm" "" helm=helm.sh/helm/v4/cmd/helm; echo "$cache/helm" ;;

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use kube::Client;
-use kube::config::{KubeConfigOptions, Kubeconfig};
 
-use crate::component::{Component, kill};
+use crate::component::{Component, Place, kill};
+use crate::control_plane;
 use crate::wait;
 
 mod files;
@@ -91,7 +91,7 @@ impl Cluster {
         let init = start_init(&name, &directory, &groups)?;
         redirect_service(&name, &address)?;
 
-        let client = client(&directory.join("admin.kubeconfig")).await?;
+        let client = control_plane::client(&directory.join("admin.kubeconfig")).await?;
         let components = files::components(assets, &directory, &name, &address, API_PORT);
         let mut cluster = Self {
             name,
@@ -133,7 +133,7 @@ impl Cluster {
     /// A client with this bearer token.
     pub fn client_with_token(&self, token: &str) -> Result<Client> {
         let mut config = kube::Config::new(format!("https://{}:{API_PORT}", self.address).parse()?);
-        config.root_cert = Some(files::certificate(&self.directory)?);
+        config.root_cert = Some(control_plane::certificate(&self.directory)?);
         config.auth_info.token = Some(token.to_owned().into());
         Ok(Client::try_from(config)?)
     }
@@ -145,18 +145,21 @@ impl Cluster {
 
     /// Starts a program that was stopped.
     pub fn begin(&mut self, program: Program) -> Result<()> {
-        let (init, groups) = (self.init.pid, self.groups.clone());
+        let place = Place {
+            init: self.init.pid,
+            groups: self.groups.clone(),
+        };
         let path = format!(
             "{}:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
             self.assets.programs.display()
         );
-        self.component(program)?.start(init, &groups, &path)
+        self.component(program)?.start(Some(&place), &path)
     }
 
     /// Waits until the API server is ready.
     pub async fn api_ready(&mut self) -> Result<()> {
         let client = self.client();
-        let ready = wait::until("the API server is ready", Duration::from_secs(60), || async {
+        let ready = wait::until("the API server is ready", Duration::from_mins(1), || async {
             let request = hyper::Request::get("/readyz")
                 .body(Vec::new())
                 .map_err(anyhow::Error::from)?;
@@ -200,7 +203,7 @@ impl Cluster {
 
     /// Runs kubectl with all rights; an error carries what it printed.
     pub fn kubectl<S: AsRef<str>>(&self, arguments: &[S]) -> Result<String> {
-        checked(self.tool("kubectl", arguments).output()?)
+        checked(&self.tool("kubectl", arguments).output()?)
     }
 
     /// `kubectl apply` of these manifests.
@@ -226,12 +229,12 @@ impl Cluster {
             .take()
             .context("no standard input")?
             .write_all(input.as_bytes())?;
-        checked(child.wait_with_output()?)
+        checked(&child.wait_with_output()?)
     }
 
     /// Runs Helm.
     pub fn helm<S: AsRef<str>>(&self, arguments: &[S]) -> Result<String> {
-        checked(self.tool("helm", arguments).output()?)
+        checked(&self.tool("helm", arguments).output()?)
     }
 
     fn tool<S: AsRef<str>>(&self, name: &str, arguments: &[S]) -> Command {
@@ -251,7 +254,7 @@ impl Cluster {
         command.args([
             "--target", &init, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--",
         ]);
-        checked(command.args(arguments).stdin(Stdio::null()).output()?)
+        checked(&command.args(arguments).stdin(Stdio::null()).output()?)
     }
 
     /// Copies etcd's data as they are now; etcd and the API server must be stopped.
@@ -331,13 +334,6 @@ impl Drop for Init {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-async fn client(kubeconfig: &Path) -> Result<Client> {
-    let config = Kubeconfig::read_from(kubeconfig)?;
-    Ok(Client::try_from(
-        kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?,
-    )?)
 }
 
 /// A network namespace with a leg on the bridge in ours.
@@ -504,12 +500,12 @@ fn start_init(name: &str, directory: &Path, groups: &[PathBuf]) -> Result<Init> 
 }
 
 fn run(program: &str, arguments: &[&str]) -> Result<()> {
-    checked(Command::new(program).args(arguments).output()?)
+    checked(&Command::new(program).args(arguments).output()?)
         .map(drop)
         .with_context(|| format!("{program} {}", arguments.join(" ")))
 }
 
-fn checked(output: Output) -> Result<String> {
+fn checked(output: &Output) -> Result<String> {
     let (out, err) = (
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),

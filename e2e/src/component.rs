@@ -8,6 +8,46 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+/// Where a program runs: the namespaces of a process and the control groups that it is charged to.
+pub(crate) struct Place {
+    pub(crate) init: u32,
+    pub(crate) groups: Vec<PathBuf>,
+}
+
+impl Place {
+    fn command(&self, program: &Path) -> Command {
+        let files: Vec<PathBuf> = self
+            .groups
+            .iter()
+            .map(|group| group.join("cgroup.procs"))
+            .collect();
+        let mut command = Command::new("nsenter");
+        command
+            .args(["--target", &self.init.to_string()])
+            .args(["--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup", "--"])
+            .arg(program);
+        // SAFETY: between fork and exec only writes to files; std::fs::write allocates, which is safe here
+        // because the parent's allocator isn't held by another thread at fork under glibc's atfork handlers.
+        unsafe {
+            command.pre_exec(move || files.iter().try_for_each(|file| std::fs::write(file, "0")));
+        }
+        command
+    }
+}
+
+/// Ends with this process, however that ends.
+fn beside(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    // SAFETY: prctl with these arguments only sets an attribute of the calling process.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        });
+    }
+    command
+}
+
 /// A program that can be stopped and started again.
 pub(crate) struct Component {
     name: &'static str,
@@ -29,34 +69,19 @@ impl Component {
         }
     }
 
-    /// Starts it in the namespaces of the process `init`, charged to the control groups `groups`.
-    pub(crate) fn start(&mut self, init: u32, groups: &[PathBuf], path: &str) -> Result<()> {
+    /// Starts it, at its place or beside this process.
+    pub(crate) fn start(&mut self, place: Option<&Place>, path: &str) -> Result<()> {
         let log = File::options().create(true).append(true).open(&self.log)?;
-        let files: Vec<PathBuf> = groups.iter().map(|group| group.join("cgroup.procs")).collect();
-        let mut command = Command::new("nsenter");
+        let mut command = match place {
+            Some(place) => place.command(&self.program),
+            None => beside(&self.program),
+        };
         command
-            .args([
-                "--target",
-                &init.to_string(),
-                "--mount",
-                "--uts",
-                "--ipc",
-                "--net",
-                "--pid",
-                "--cgroup",
-                "--",
-            ])
-            .arg(&self.program)
             .args(&self.arguments)
             .env("PATH", path)
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
-        // SAFETY: between fork and exec only writes to files; std::fs::write allocates, which is safe here
-        // because the parent's allocator isn't held by another thread at fork under glibc's atfork handlers.
-        unsafe {
-            command.pre_exec(move || files.iter().try_for_each(|file| std::fs::write(file, "0")));
-        }
         self.child = Some(
             command
                 .spawn()
@@ -107,5 +132,11 @@ pub(crate) fn kill(pid: u32, signal: i32) {
     if let Ok(pid) = i32::try_from(pid) {
         // SAFETY: kill has no memory effects; the process was started by this harness.
         unsafe { libc::kill(pid, signal) };
+    }
+}
+
+impl Drop for Component {
+    fn drop(&mut self) {
+        let _ = self.stop(true);
     }
 }

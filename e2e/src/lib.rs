@@ -4,9 +4,12 @@
 //! namespaces of its own, joined by a bridge to the network namespace that this process runs in, which stands
 //! for the internet. Everything waits for conditions with deadlines; nothing sleeps for luck.
 
+pub mod api_server;
 pub mod client;
 pub mod cluster;
 mod component;
+mod control_plane;
+pub mod manifests;
 pub mod origin;
 pub mod pki;
 pub mod runner;

@@ -9,7 +9,7 @@ use anyhow::Result;
 use futures::FutureExt;
 
 /// Longest time that one scenario may take.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// Counts and names.
 #[derive(Default)]
@@ -43,7 +43,7 @@ impl Runner {
         let ended = tokio::time::timeout(LIMIT, AssertUnwindSafe(scenario).catch_unwind()).await;
         let problem = match ended {
             Ok(Ok(Ok(()))) => None,
-            Ok(Ok(Err(error))) => Some(format!("{error:?}")),
+            Ok(Ok(Err(error))) => Some(chain(&error)),
             Ok(Err(_)) => Some("panicked".to_owned()),
             Err(_) => Some(format!("not done within {} s", LIMIT.as_secs())),
         };
@@ -79,4 +79,10 @@ impl Runner {
         );
         self.failed.is_empty()
     }
+}
+
+/// An error with its causes, without a backtrace: where it came from is said in words.
+fn chain(error: &anyhow::Error) -> String {
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    causes.join("\n  because: ")
 }

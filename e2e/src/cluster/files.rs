@@ -8,10 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Assets, Program};
 use crate::component::Component;
-use crate::pki::Ca;
-
-/// Tokens of the people and of the node; the clusters exist on this machine only and for minutes.
-const TOKENS: &str = "e2e-admin,admin,admin,system:masters\n";
+use crate::control_plane;
 
 pub(super) fn write_all(
     directory: &Path,
@@ -25,32 +22,7 @@ pub(super) fn write_all(
     }
     let write = |file: &str, text: &str| fs::write(directory.join(file), text);
     write("init.sh", include_str!("init.sh"))?;
-    write(
-        "tokens.csv",
-        &format!("{TOKENS}e2e-node,system:node:{name}-n1,node,system:nodes\n"),
-    )?;
-    for (user, token) in [("admin", "e2e-admin"), ("node", "e2e-node")] {
-        write(
-            &format!("{user}.kubeconfig"),
-            &kubeconfig(directory, address, port, token),
-        )?;
-    }
-
-    let ca = Ca::new("e2e API server")?;
-    let server = ca.leaf(&[
-        address,
-        "127.0.0.1",
-        "10.96.0.1",
-        "kubernetes",
-        "kubernetes.default",
-        "kubernetes.default.svc",
-    ])?;
-    write("certs/ca.crt", &ca.pem)?;
-    write("certs/apiserver.crt", &server.chain)?;
-    write("certs/apiserver.key", &server.key)?;
-    let key = rcgen::KeyPair::generate()?;
-    write("certs/sa.key", &key.serialize_pem())?;
-    write("certs/sa.pub", &key.public_key_pem())?;
+    control_plane::write(directory, address, port, name)?;
 
     write("containerd.toml", &containerd(directory))?;
     write("cni/10-pods.conflist", &pod_network(directory))?;
@@ -58,25 +30,7 @@ pub(super) fn write_all(
     pause_image(directory, assets)
 }
 
-/// The certificate to trust.
-pub(super) fn certificate(directory: &Path) -> Result<Vec<Vec<u8>>> {
-    use rustls::pki_types::CertificateDer;
-    use rustls::pki_types::pem::PemObject;
-    let der = CertificateDer::from_pem_file(directory.join("certs/ca.crt"))?;
-    Ok(vec![der.to_vec()])
-}
-
-fn kubeconfig(directory: &Path, address: &str, port: u16, token: &str) -> String {
-    let ca = directory.join("certs/ca.crt");
-    format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
-         clusters: [{{name: c, cluster: {{server: \"https://{address}:{port}\", certificate-authority: {}}}}}]\n\
-         users: [{{name: u, user: {{token: {token}}}}}]\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n",
-        ca.display()
-    )
-}
-
-/// `restrict_oom_score_adj`: without CAP_SYS_RESOURCE no sandbox could lower its score.
+/// `restrict_oom_score_adj`: without `CAP_SYS_RESOURCE` no sandbox could lower its score.
 fn containerd(directory: &Path) -> String {
     let directory = directory.display();
     let plugins = ["/usr/lib/cni", "/opt/cni/bin"]
@@ -165,18 +119,11 @@ pub(super) fn components(
         )
     };
     let admin = path("admin.kubeconfig");
-    let etcd = "http://127.0.0.1:22379";
     vec![
         make(
             Program::Etcd,
             "etcd",
-            vec![
-                format!("--data-dir={}", path("etcd")),
-                "--unsafe-no-fsync".to_owned(),
-                format!("--listen-client-urls={etcd}"),
-                format!("--advertise-client-urls={etcd}"),
-                "--listen-peer-urls=http://127.0.0.1:22380".to_owned(),
-            ],
+            control_plane::etcd_arguments(directory, 22_379, 22_380),
         ),
         make(
             Program::Containerd,
@@ -186,23 +133,15 @@ pub(super) fn components(
         make(
             Program::ApiServer,
             "kube-apiserver",
-            vec![
-                format!("--etcd-servers={etcd}"),
-                format!("--tls-cert-file={}", path("certs/apiserver.crt")),
-                format!("--tls-private-key-file={}", path("certs/apiserver.key")),
-                "--bind-address=0.0.0.0".to_owned(),
-                format!("--advertise-address={address}"),
-                format!("--secure-port={port}"),
-                "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-                format!("--service-account-key-file={}", path("certs/sa.pub")),
-                format!("--service-account-signing-key-file={}", path("certs/sa.key")),
-                "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
-                "--authorization-mode=Node,RBAC".to_owned(),
-                format!("--token-auth-file={}", path("tokens.csv")),
-                "--allow-privileged=true".to_owned(),
-                "--kubelet-preferred-address-types=InternalIP".to_owned(),
-                "--enable-admission-plugins=NodeRestriction".to_owned(),
-            ],
+            control_plane::api_arguments(directory, address, port, 22_379)
+                .into_iter()
+                .chain([
+                    "--bind-address=0.0.0.0".to_owned(),
+                    "--allow-privileged=true".to_owned(),
+                    "--kubelet-preferred-address-types=InternalIP".to_owned(),
+                    "--enable-admission-plugins=NodeRestriction".to_owned(),
+                ])
+                .collect(),
         ),
         make(
             Program::ControllerManager,

@@ -1,26 +1,23 @@
-//! The scenarios on real clusters. Run by `e2e/run.sh`, which builds what they need.
+//! The scenarios on real API servers and whole clusters. Run by `e2e/run.sh`, which builds what they need.
 
-use breakwater_e2e::cluster::{Assets, Cluster};
+mod verdicts;
+
+use breakwater_e2e::api_server::ApiServer;
+use breakwater_e2e::cluster::Assets;
 use breakwater_e2e::runner::Runner;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let assets = Assets::from_env()?;
     let mut runner = Runner::from_arguments();
-    let started = std::time::Instant::now();
-    let cluster = Cluster::start(&assets, 1).await?;
-    println!(
-        "a cluster is ready after {:.1} s",
-        started.elapsed().as_secs_f32()
-    );
+    let server = ApiServer::start(&assets.programs, &assets.directory.join("api")).await?;
     runner
-        .run("the node is there", async {
-            cluster
-                .kubectl(&["get", "nodes", "-o", "wide"])
-                .map(|out| println!("{out}"))
-        })
+        .run(
+            "every refusal is the API server's and render's",
+            verdicts::every_refusal_is_the_api_servers_and_renders(&server),
+        )
         .await;
-    drop(cluster);
+    drop(server);
     if !runner.finish() {
         std::process::exit(1);
     }

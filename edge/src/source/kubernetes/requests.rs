@@ -52,6 +52,14 @@ impl RequestError {
     }
 }
 
+impl RequestError {
+    /// True when a server can't stream lists: without the feature it calls the parameters invalid, and over an
+    /// etcd older than 3.4.31 it finds at the first event that it can't ask for progress.
+    fn is_no_streams(&self) -> bool {
+        matches!(self.code(), 400 | 422 | 500)
+    }
+}
+
 /// Makes clients; a client reads tokens and certificates again by itself.
 pub(crate) async fn client(kubeconfig: Option<&Path>) -> Result<Client, RequestError> {
     let wrong = |error: &dyn std::fmt::Display| RequestError::Config(error.to_string());
@@ -242,8 +250,7 @@ impl Requests {
         let opened = timeout(REQUEST_TIMEOUT, self.open_watch(from)).await;
         let events = match opened.unwrap_or(Err(RequestError::Timeout(REQUEST_TIMEOUT))) {
             Ok(events) => events,
-            // Servers without the feature call the parameters invalid.
-            Err(error) if listing && matches!(error.code(), 400 | 422) => {
+            Err(error) if listing && error.is_no_streams() => {
                 tracing::info!(%error, "the API doesn't stream lists; asking for pages");
                 return stream::iter([Input::StreamRefused]).boxed();
             }
@@ -256,6 +263,7 @@ impl Requests {
             this: self,
             events,
             since: Instant::now(),
+            listing,
             done: false,
         };
         stream::unfold(open, |mut open| async move {
@@ -263,7 +271,10 @@ impl Requests {
                 return None;
             }
             let input = open.next().await;
-            open.done = matches!(input, Input::Ended { .. } | Input::Failed | Input::Expired);
+            open.done = matches!(
+                input,
+                Input::Ended { .. } | Input::Failed | Input::Expired | Input::StreamRefused
+            );
             Some((input, open))
         })
         .boxed()
@@ -291,6 +302,8 @@ struct Open {
     this: Arc<Requests>,
     events: Events,
     since: Instant,
+    /// Nothing has come yet of a list.
+    listing: bool,
     done: bool,
 }
 
@@ -309,7 +322,14 @@ impl Open {
             }
         };
         let input = event.map_err(RequestError::from).and_then(input);
-        self.this.answer("watching", input)
+        let listing = std::mem::take(&mut self.listing);
+        match input {
+            Err(error) if listing && error.is_no_streams() => {
+                tracing::info!(%error, "the API doesn't stream lists; asking for pages");
+                Input::StreamRefused
+            }
+            input => self.this.answer("watching", input),
+        }
     }
 }
 

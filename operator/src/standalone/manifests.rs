@@ -3,7 +3,7 @@
 //! A file that can't be read as a whole (half-written, say) keeps what it said before; the objects of all
 //! other files go on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,12 @@ const MAX_FILES: usize = 20_000;
 pub fn texts(directory: &Path) -> io::Result<BTreeMap<PathBuf, Result<String, String>>> {
     let mut found = BTreeMap::new();
     let mut waiting = vec![directory.to_owned()];
+    let mut seen = BTreeSet::new();
     while let Some(directory) = waiting.pop() {
+        // Links may lead back.
+        if !seen.insert(fs::canonicalize(&directory)?) {
+            continue;
+        }
         for entry in fs::read_dir(&directory)? {
             let path = entry?.path();
             if is_hidden(&path) {
@@ -89,6 +94,14 @@ mod tests {
             .map(|path| path.strip_prefix(root).unwrap().display().to_string())
             .collect();
         assert_eq!(names, ["a.yaml", "b.yml", "team/sites/c.json"]);
+    }
+
+    #[test]
+    fn a_link_that_leads_back_is_no_trap() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("a.yaml"), "x").unwrap();
+        std::os::unix::fs::symlink(".", directory.path().join("again")).unwrap();
+        assert_eq!(texts(directory.path()).unwrap().len(), 1);
     }
 
     #[test]

@@ -6,7 +6,6 @@ use std::task::Waker;
 
 use parking_lot::Mutex;
 
-use crate::Reason;
 use crate::budget::Charge;
 use crate::buffer::Buffer;
 use crate::entry::Entry;
@@ -15,6 +14,7 @@ use crate::freshness::Lifetime;
 use crate::shared::Shared;
 use crate::site::Site;
 use crate::vary::VaryKey;
+use crate::{Now, Reason};
 
 /// What a fill is about, and where it stands.
 pub(crate) struct Fill {
@@ -80,6 +80,9 @@ pub struct AnswerHead {
     pub status: u16,
     /// For the leader the origin's end-to-end fields, for those who joined what is stored.
     pub fields: Arc<Fields>,
+    /// For `Age`, where others than the one who asked get the answer (RFC 9111 §4); the leader's fields have
+    /// the origin's own.
+    pub age_secs: Option<u64>,
     /// Length of the body where the origin said it.
     pub content_length: Option<u64>,
     /// Being stored, or why not.
@@ -89,9 +92,28 @@ pub struct AnswerHead {
 pub(crate) struct Answer {
     pub(crate) leader: AnswerHead,
     /// `Err`: those who joined leave.
-    pub(crate) joined: Result<(AnswerHead, VaryKey), Reason>,
+    pub(crate) joined: Result<Joined, Reason>,
     /// Set while the body is kept whole, to be stored.
     pub(crate) storing: Option<Storing>,
+}
+
+/// What those get who joined, and who of them.
+pub(crate) struct Joined {
+    pub(crate) head: AnswerHead,
+    pub(crate) vary: VaryKey,
+    /// Its age when it came, and the monotonic clock then.
+    pub(crate) initial_age_ms: u64,
+    pub(crate) received_mono_ms: u64,
+}
+
+impl Joined {
+    pub(crate) fn head_at(&self, now: Now) -> AnswerHead {
+        let resident_ms = now.mono_ms().saturating_sub(self.received_mono_ms);
+        AnswerHead {
+            age_secs: Some(self.initial_age_ms.saturating_add(resident_ms) / 1_000),
+            ..self.head.clone()
+        }
+    }
 }
 
 /// What an entry will be made from.
@@ -167,8 +189,8 @@ impl State {
             && answer.storing.take().is_some()
         {
             answer.leader.stored = Err(reason);
-            if let Ok((head, _)) = &mut answer.joined {
-                head.stored = Err(reason);
+            if let Ok(joined) = &mut answer.joined {
+                joined.head.stored = Err(reason);
             }
         }
     }

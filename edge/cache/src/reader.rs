@@ -100,9 +100,9 @@ impl FillReader {
                 } else {
                     match &answer.joined {
                         Err(reason) => HeadEvent::Leave(*reason),
-                        Ok((_, vary)) if !vary.matches(request) => HeadEvent::Leave(Reason::OtherVariant),
+                        Ok(joined) if !joined.vary.matches(request) => HeadEvent::Leave(Reason::OtherVariant),
                         Ok(_) if state.buffer.start() > 0 => HeadEvent::Leave(Reason::Lagged),
-                        Ok((head, _)) => HeadEvent::Head(head.clone()),
+                        Ok(joined) => HeadEvent::Head(joined.head_at(now)),
                     }
                 }
             }

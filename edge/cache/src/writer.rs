@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::conditional::OriginCondition;
 use crate::entry::{Body, Entry, EntryParts, Hit};
 use crate::fields::{Fields, FieldsView};
-use crate::fill::{Answer, AnswerHead, Fill, Phase, State, Storing};
+use crate::fill::{Answer, AnswerHead, Fill, Joined, Phase, State, Storing};
 use crate::freshness::{Lifetime, Verdict};
 use crate::stored::{end_to_end_fields, stored_fields};
 use crate::vary::VaryKey;
@@ -90,6 +90,7 @@ impl FillWriter {
         let leader = AnswerHead {
             status,
             fields: whole,
+            age_secs: None,
             content_length,
             stored,
         };
@@ -101,7 +102,12 @@ impl FillWriter {
                     fields: Arc::clone(&kept),
                     ..leader.clone()
                 };
-                let joined = shared.map(|()| (head, vary.clone()));
+                let joined = shared.map(|()| Joined {
+                    head,
+                    vary: vary.clone(),
+                    initial_age_ms: lifetime.initial_age_ms,
+                    received_mono_ms: lifetime.received_mono_ms,
+                });
                 (
                     joined,
                     Some(Storing {

@@ -149,7 +149,7 @@ impl CachePolicy {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheKey {
-    /// Which query parameters count.
+    /// Which query parameters count. Where the answer may be stored, the origin is sent these only.
     pub query: QueryKey,
     /// Parameters are compared in sorted order.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

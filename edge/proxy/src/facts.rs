@@ -29,7 +29,7 @@ pub struct ConnFacts {
     pub id: u64,
     /// The other end (behind PROXY protocol, the one that it names).
     pub peer: SocketAddr,
-    /// This end; its port is the one that `Host` may name.
+    /// This end. Behind a port mapping, visitors name another port in `Host`, so nothing is decided by it.
     pub local: SocketAddr,
     /// What is spoken.
     pub protocol: Protocol,

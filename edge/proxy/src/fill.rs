@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use crate::Now;
 use crate::compile::CacheRules;
+use crate::phases::parse::is_well_formed;
 use crate::phases::trailers;
 use crate::plan::{FetchPlan, OriginFailure};
 use crate::reason::Reason;
@@ -133,7 +134,8 @@ impl Fill {
 
     /// The final head of the origin's answer. A 1xx before it is dropped.
     pub fn on_head(&mut self, answer: &OriginHead<'_>, now: Now) -> FillStep {
-        if !(200..=599).contains(&answer.status) || (answer.status == 304 && !self.conditional) {
+        let unasked = answer.status == 304 && !self.conditional;
+        if unasked || !(200..=599).contains(&answer.status) || !is_well_formed(&answer.fields) {
             return self.fail(Reason::OriginProtocol, now);
         }
         self.report.status.store(answer.status, Ordering::Release);

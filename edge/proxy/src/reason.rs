@@ -48,7 +48,7 @@ reasons! {
     BadMethod "bad-method" 400,
     /// CONNECT or TRACE.
     MethodRefused "method-refused" 405,
-    /// The target isn't a path, or holds `#`, a space, a control byte or one above ASCII.
+    /// The target isn't a path, or holds `#`, a space or a control byte; or its scheme isn't HTTP's.
     BadTarget "bad-target" 400,
     /// The target is longer than 8 KiB.
     TargetTooLong "target-too-long" 414,

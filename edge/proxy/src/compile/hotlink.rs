@@ -42,13 +42,9 @@ impl Hotlink {
             return true;
         }
         let file = path.rsplit(|b| *b == b'/').next().unwrap_or_default();
-        let Some(dot) = file.iter().rposition(|b| *b == b'.') else {
-            return false;
-        };
-        let extension = file.get(dot + 1..).unwrap_or_default();
         self.extensions
             .iter()
-            .any(|protected| protected.eq_ignore_ascii_case(extension))
+            .any(|protected| has_extension(file, protected))
     }
 
     fn trusts(&self, host: &[u8]) -> bool {
@@ -60,6 +56,44 @@ impl Hotlink {
         lower.make_ascii_lowercase();
         std::str::from_utf8(lower).is_ok_and(|host| self.allow.iter().any(|allowed| allowed.covers(host)))
     }
+}
+
+/// Whether a file's name ends in a dot and this extension. Origins decode, and many leave out parameters
+/// behind a semicolon.
+fn has_extension(file: &[u8], extension: &[u8]) -> bool {
+    let bytes = || decode(file).take_while(|b| *b != b';');
+    let Some(dot) = bytes()
+        .count()
+        .checked_sub(extension.len() + 1)
+        .filter(|dot| bytes().nth(*dot) == Some(b'.'))
+    else {
+        return false;
+    };
+    bytes()
+        .skip(dot + 1)
+        .map(|b| b.to_ascii_lowercase())
+        .eq(extension.iter().map(u8::to_ascii_lowercase))
+}
+
+/// Bytes of a path, percent-decoded (RFC 3986 §2.1); what is no encoding stays as it is.
+fn decode(path: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    let hex = |b: u8| {
+        char::from(b)
+            .to_digit(16)
+            .and_then(|digit| u8::try_from(digit).ok())
+    };
+    let mut rest = path;
+    std::iter::from_fn(move || {
+        if let [b'%', high, low, after @ ..] = rest
+            && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+        {
+            rest = after;
+            return Some(high << 4 | low);
+        }
+        let (first, after) = rest.split_first()?;
+        rest = after;
+        Some(*first)
+    })
 }
 
 /// The host of an `http` or `https` URL, without user information and port.
@@ -101,6 +135,10 @@ mod tests {
             ("/a.jpg", Some("https://own.example@evil.example/"), true),
             ("/a.jpg", Some("https://evil.example\\@own.example/"), true),
             ("/a.JPG", Some("https://evil.example/"), true),
+            ("/a.%6ap%67", Some("https://evil.example/"), true),
+            ("/a.jpg;x", Some("https://evil.example/"), true),
+            ("/a.jpg%3bx", Some("https://evil.example/"), true),
+            ("/a.jpg%zz", Some("https://evil.example/"), false),
             ("/a.jpg", Some("data:x"), true),
             ("/a.png", Some("https://evil.example/"), false),
             ("/jpg", Some("https://evil.example/"), false),

@@ -152,7 +152,10 @@ impl Route {
                         })?,
                 ),
                 RouteAction::Redirect(redirect) => Action::Redirect(RedirectPlan {
-                    status: status_in(redirect.status, 300, 399, name)?,
+                    status: match redirect.status {
+                        status @ (301 | 302 | 303 | 307 | 308) => status,
+                        status => return Err(CompileError::status(name, status)),
+                    },
                     scheme: scheme(redirect.scheme.as_deref(), name)?,
                     host: redirect
                         .host
@@ -164,7 +167,10 @@ impl Route {
                     strip_query: redirect.strip_query,
                 }),
                 RouteAction::Respond(respond) => Action::Respond(RespondPlan {
-                    status: status_in(respond.status, 200, 599, name)?,
+                    status: match respond.status {
+                        status @ 200..=599 => status,
+                        status => return Err(CompileError::status(name, status)),
+                    },
                     content_type: value_of(&respond.content_type, &place("respond.contentType"))?,
                     body: Bytes::copy_from_slice(respond.body.as_bytes()),
                 }),
@@ -186,17 +192,6 @@ impl Route {
             opaque_paths: route.opaque_paths,
             name: name.as_str().into(),
             matcher,
-        })
-    }
-}
-
-fn status_in(status: u16, from: u16, to: u16, route: &str) -> Result<u16, CompileError> {
-    if (from..=to).contains(&status) {
-        Ok(status)
-    } else {
-        Err(CompileError::Status {
-            route: route.to_owned(),
-            status,
         })
     }
 }

@@ -126,6 +126,15 @@ pub enum CompileError {
     },
 }
 
+impl CompileError {
+    pub(super) fn status(route: &str, status: u16) -> Self {
+        Self::Status {
+            route: route.to_owned(),
+            status,
+        }
+    }
+}
+
 impl Site {
     /// Compiles a site with the policies that it shares.
     pub fn compile(config: Arc<SiteConfig>, shared: &Shared) -> Result<Self, CompileError> {

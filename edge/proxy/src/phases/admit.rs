@@ -96,7 +96,9 @@ fn preflight(cx: &Context<'_, '_>, site: &Site, scratch: &mut Scratch) -> Result
 
 fn allow(cors: &Cors, head: &RequestHead<'_>, scratch: &mut Scratch) {
     let out = &mut scratch.response.fields;
-    out.push(Name::AccessControlAllowMethods, &cors.methods);
+    if !cors.methods.is_empty() {
+        out.push(Name::AccessControlAllowMethods, &cors.methods);
+    }
     out.push(Name::AccessControlMaxAge, &cors.max_age);
     let asked = head
         .fields

@@ -7,6 +7,7 @@ use siphasher::sip::SipHasher13;
 
 use super::forwarding::{self, Purpose};
 use super::lookup::Target;
+use super::parse::is_well_formed;
 use super::{Context, decorate, key, prepare, route};
 use crate::boundary::Step;
 use crate::compile::Route;
@@ -57,13 +58,13 @@ pub(crate) fn plan(
     }
     let mut fields = FieldBuf::default();
     forwarding::write(cx, site, route, config.protocol, purpose, scratch, &mut fields);
-    let target = self::target(cx.head, route);
+    let target = self::target(cx.head, route, purpose, &mut scratch.query);
     Ok(FetchPlan {
         origin,
         protocol: config.protocol,
         tls: config.tls.is_some(),
         method: cx.head.method.to_vec(),
-        authority: authority(config, route, scratch),
+        authority: authority(cx, config, route, scratch),
         fields,
         body: BodyMode::None,
         timeouts: config.timeouts,
@@ -79,27 +80,31 @@ pub(crate) fn plan(
     })
 }
 
-/// Path and query after the route's rewrite.
-fn target(head: &RequestHead<'_>, route: &Route) -> Vec<u8> {
+/// Path and query after the route's rewrite. Where the answer may be stored, of the query what is in the key:
+/// the rest could change, for everybody, what one visitor had stored.
+fn target(head: &RequestHead<'_>, route: &Route, purpose: Purpose<'_>, buffer: &mut Vec<u8>) -> Vec<u8> {
+    let mut target = Vec::with_capacity(head.target.len() + 32);
     match &route.path {
-        None => head.target.to_vec(),
-        Some(path) => {
-            let mut target = Vec::with_capacity(head.target.len() + 32);
-            path.write(head.path(), &mut target);
-            target.extend_from_slice(head.query_with_mark());
-            target
+        None => target.extend_from_slice(head.path()),
+        Some(path) => path.write(head.path(), &mut target),
+    }
+    match purpose {
+        Purpose::Pass => target.extend_from_slice(head.query_with_mark()),
+        Purpose::Store(rules) => {
+            if let Some(query) = key::query(head, &rules.policy.key, buffer) {
+                target.push(b'?');
+                target.extend_from_slice(query);
+            }
         }
     }
+    target
 }
 
-fn authority(origin: &Origin, route: &Route, scratch: &Scratch) -> Vec<u8> {
-    match (&origin.host_header, &route.host) {
-        (HostHeader::Fixed(host), _) => host.clone().into_bytes(),
-        (HostHeader::Visitor, Some(host)) => host.to_vec(),
-        (HostHeader::Visitor, None) => match scratch.port {
-            Some(port) => format!("{}:{port}", scratch.host).into_bytes(),
-            None => scratch.host.clone().into_bytes(),
-        },
+fn authority(cx: &Context<'_, '_>, origin: &Origin, route: &Route, scratch: &Scratch) -> Vec<u8> {
+    match (&route.host, &origin.host_header) {
+        (Some(host), _) => host.to_vec(),
+        (None, HostHeader::Fixed(host)) => host.clone().into_bytes(),
+        (None, HostHeader::Visitor) => cx.authority(scratch).into_bytes(),
     }
 }
 
@@ -147,7 +152,7 @@ pub(crate) fn answer(
     scratch: &mut Scratch,
 ) -> Result<Step, Exit> {
     let upgraded = answer.status == 101 && scratch.state.upgrade;
-    if !(upgraded || (200..=599).contains(&answer.status)) {
+    if !(upgraded || (200..=599).contains(&answer.status)) || !is_well_formed(&answer.fields) {
         return Err(Reason::OriginProtocol.into());
     }
     invalidate(cx, answer.status, scratch);

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use breakwater_edge_config::{CacheKey, OriginProtocol};
 
+use super::steering::{poses, steers};
 use super::{Context, cookies, parse};
 use crate::compile::{CacheRules, Route, Site};
 use crate::facts::Protocol;
@@ -43,51 +44,22 @@ fn belongs_to_hop(field: &Field<'_>) -> bool {
     }
 }
 
+fn is_nominated(fields: &Fields<'_>, name: &[u8]) -> bool {
+    fields.has(Name::Connection)
+        && parse::nominated(fields).any(|nominated| nominated.eq_ignore_ascii_case(name))
+}
+
 /// True for fields that a hop must not pass on, nominated ones included.
 pub(crate) fn is_hop_by_hop(fields: &Fields<'_>, field: &Field<'_>) -> bool {
-    belongs_to_hop(field)
-        || (fields.has(Name::Connection)
-            && parse::nominated(fields).any(|name| name.eq_ignore_ascii_case(field.name)))
+    belongs_to_hop(field) || is_nominated(fields, field.name)
 }
 
 /// True when Connection nominates a field that would otherwise have reached the origin.
 pub(crate) fn hides_fields(fields: &Fields<'_>) -> bool {
     fields.has(Name::Connection)
-        && fields.iter().any(|field| {
-            !belongs_to_hop(field)
-                && parse::nominated(fields).any(|name| name.eq_ignore_ascii_case(field.name))
-        })
-}
-
-/// Fields by which origins let themselves be told another host, path, method or visitor. Some beyond the
-/// `x-forwarded-` and `x-http-method` families.
-const STEERING: [&[u8]; 14] = [
-    b"client-ip",
-    b"forwarded",
-    b"true-client-ip",
-    b"x-client-ip",
-    b"x-cluster-client-ip",
-    b"x-host",
-    b"x-http-host-override",
-    b"x-method-override",
-    b"x-original-host",
-    b"x-original-uri",
-    b"x-original-url",
-    b"x-real-ip",
-    b"x-rewrite-uri",
-    b"x-rewrite-url",
-];
-
-fn steers(field: &Field<'_>) -> bool {
-    let begins = |prefix: &[u8]| {
-        field
-            .name
-            .get(..prefix.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-    };
-    begins(b"x-forwarded-")
-        || begins(b"x-http-method")
-        || STEERING.iter().any(|name| field.name.eq_ignore_ascii_case(name))
+        && fields
+            .iter()
+            .any(|field| !belongs_to_hop(field) && is_nominated(fields, field.name))
 }
 
 /// Fields that make a request conditional or partial: a fill asks for the whole.
@@ -103,16 +75,23 @@ fn narrows(id: Name) -> bool {
     )
 }
 
-fn passes(purpose: Purpose<'_>, field: &Field<'_>) -> bool {
-    // These three are written anew below, from what is known.
+/// Whether an end-to-end field of the visitor's is passed on.
+fn passes(cx: &Context<'_, '_>, site: &Site, purpose: Purpose<'_>, field: &Field<'_>) -> bool {
+    // These are written anew below, from what is known.
     if matches!(
         field.id,
         Name::XForwardedFor | Name::XForwardedHost | Name::XForwardedProto | Name::Forwarded
-    ) {
+    ) || poses(field.name)
+    {
         return false;
     }
+    // Where proxies name the visitor in a field of their own, nobody else may.
+    let names_visitor = site
+        .client_field
+        .as_ref()
+        .is_some_and(|(_, name)| field.name.eq_ignore_ascii_case(name));
     let Purpose::Store(rules) = purpose else {
-        return true;
+        return !names_visitor || site.trusted.contains(cx.conn.peer.ip());
     };
     if narrows(field.id) {
         return false;
@@ -122,7 +101,8 @@ fn passes(purpose: Purpose<'_>, field: &Field<'_>) -> bool {
         .headers
         .iter()
         .any(|name| field.name.eq_ignore_ascii_case(name.as_bytes()));
-    keyed || !(rules.policy.strict_headers || steers(field))
+    let of_the_path = matches!(field.id, Name::CdnLoop | Name::Via);
+    keyed || of_the_path || !(rules.policy.strict_headers || names_visitor || steers(field.name))
 }
 
 /// Writes the fields for the origin.
@@ -137,7 +117,9 @@ pub(crate) fn write(
 ) {
     let fields = &cx.head.fields;
     for field in fields {
-        if is_hop_by_hop(fields, field) || !passes(purpose, field) {
+        // A loop must show whatever a visitor nominates (RFC 8586 §3).
+        let hop = field.id != Name::CdnLoop && is_hop_by_hop(fields, field);
+        if hop || !passes(cx, site, purpose, field) {
             continue;
         }
         if field.id == Name::Cookie && fields.is_repeated(Name::Cookie) {
@@ -211,7 +193,7 @@ fn told_of_visitor(cx: &Context<'_, '_>, purpose: Purpose<'_>, scratch: &mut Scr
     list.clear();
     match purpose {
         // End-to-end fields pass: the list that came in is kept, and the peer that it came from added.
-        Purpose::Pass => {
+        Purpose::Pass if !is_nominated(fields, b"x-forwarded-for") => {
             for value in fields.all(Name::XForwardedFor) {
                 list.extend_from_slice(value);
                 list.extend_from_slice(b", ");
@@ -221,19 +203,15 @@ fn told_of_visitor(cx: &Context<'_, '_>, purpose: Purpose<'_>, scratch: &mut Scr
         Purpose::Store(_) if client != peer => {
             let _ = write!(list, "{client}, ");
         }
-        Purpose::Store(_) => {}
+        Purpose::Pass | Purpose::Store(_) => {}
     }
     // Writing to a Vec doesn't fail.
     let _ = write!(list, "{peer}");
     out.push(Name::XForwardedFor, list);
     out.push(Name::XForwardedProto, cx.scheme().as_bytes());
-    list.clear();
-    list.extend_from_slice(scratch.host.as_bytes());
-    if let Some(port) = scratch.port {
-        let _ = write!(list, ":{port}");
-    }
-    out.push(Name::XForwardedHost, list);
-    if matches!(purpose, Purpose::Pass) && fields.has(Name::Forwarded) {
+    out.push(Name::XForwardedHost, cx.authority(scratch).as_bytes());
+    let told = fields.has(Name::Forwarded) && !is_nominated(fields, b"forwarded");
+    if matches!(purpose, Purpose::Pass) && told {
         for value in fields.all(Name::Forwarded) {
             out.push(Name::Forwarded, value);
         }

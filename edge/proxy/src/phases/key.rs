@@ -7,7 +7,7 @@ use breakwater_edge_config::{CacheKey, QueryKey};
 use super::{Context, cookies};
 use crate::compile::{Route, Site};
 use crate::scratch::Scratch;
-use crate::wire::split_target;
+use crate::wire::RequestHead;
 
 /// Writes the key into `scratch.key`.
 pub(crate) fn write(cx: &Context<'_, '_>, site: &Site, route: &Route, scratch: &mut Scratch) {
@@ -27,12 +27,7 @@ pub(crate) fn write(cx: &Context<'_, '_>, site: &Site, route: &Route, scratch: &
         path.write(cx.head.path(), target);
         target.as_slice()
     });
-    let (path, whole) = split_target(cx.head.target);
-    let whole = whole.strip_prefix(b"?");
-    let kept = match whole {
-        Some(whole) => select(whole, key, query),
-        None => None,
-    };
+    let kept = self::query(cx.head, key, query);
     let builder = builder.start(
         site.cache_site(&cx.shared.cache),
         &route.cache_fingerprint,
@@ -41,7 +36,7 @@ pub(crate) fn write(cx: &Context<'_, '_>, site: &Site, route: &Route, scratch: &
             host: host.as_bytes(),
             port,
             method: MethodClass::Get,
-            path: rewritten.unwrap_or(path),
+            path: rewritten.unwrap_or(cx.head.path()),
             query: kept,
         },
     );
@@ -79,7 +74,11 @@ fn join<'a>(values: impl Iterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
     }
 }
 
-/// What of the query counts; `None` where none of it does.
+/// What of a request's query counts, without its `?`; `None` where there is none or none of it does.
+pub(crate) fn query<'q>(head: &'q RequestHead<'_>, key: &CacheKey, out: &'q mut Vec<u8>) -> Option<&'q [u8]> {
+    select(head.query_with_mark().strip_prefix(b"?")?, key, out)
+}
+
 fn select<'q>(whole: &'q [u8], key: &CacheKey, out: &'q mut Vec<u8>) -> Option<&'q [u8]> {
     if matches!(key.query, QueryKey::All) && !key.sort_query {
         return Some(whole);
@@ -112,8 +111,8 @@ fn name_of(parameter: &[u8]) -> &[u8] {
     parameter.split(|b| *b == b'=').next().unwrap_or_default()
 }
 
-/// True for a path that origins read in more than one way: encoded `/ \ ; # ?`, and dot segments, encoded or
-/// not.
+/// True for a path that origins read in more than one way: encoded `/ \ ; # ?` and control bytes (some end a
+/// path there), and dot segments, encoded or not.
 pub(crate) fn is_ambiguous(path: &[u8]) -> bool {
     let dots = path.split(|b| *b == b'/').any(is_dot_segment);
     dots || (path.contains(&b'%') && path.windows(3).any(is_encoded_delimiter))
@@ -123,7 +122,7 @@ fn is_encoded_delimiter(window: &[u8]) -> bool {
     let [b'%', high, low] = window else { return false };
     matches!(
         (high, low.to_ascii_lowercase()),
-        (b'2', b'f' | b'3') | (b'3', b'b' | b'f') | (b'5', b'c')
+        (b'0' | b'1', _) | (b'2', b'f' | b'3') | (b'3', b'b' | b'f') | (b'5', b'c') | (b'7', b'f')
     )
 }
 
@@ -159,6 +158,10 @@ mod tests {
             "/a/.",
             "/a/..;x/b",
             "/a%5c",
+            "/a%0a.css",
+            "/a%0D",
+            "/a%1f",
+            "/a%7F",
         ] {
             assert!(is_ambiguous(path.as_bytes()), "{path}");
         }

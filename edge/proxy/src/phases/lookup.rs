@@ -60,10 +60,8 @@ pub(crate) fn run(cx: &Context<'_, '_>, target: Target<'_>, scratch: &mut Scratc
         Lookup::Stale(stale) => Ok(self::stale(cx, target, stale, scratch)?),
         Lookup::Miss(fwd) => miss(cx, target, fwd, None, scratch),
         Lookup::HitForMiss => miss(cx, target, Fwd::Miss, Some(CacheReason::HitForMiss), scratch),
-        Lookup::OnlyIfCachedMiss => {
-            scratch.state.cache = Some(CacheStatus::new(Served::Forwarded(Fwd::Miss)));
-            Err(Reason::OnlyIfCached.into())
-        }
+        // Neither a hit nor forwarded: nothing for `Cache-Status` to say (RFC 9211 §2).
+        Lookup::OnlyIfCachedMiss => Err(Reason::OnlyIfCached.into()),
     }
 }
 

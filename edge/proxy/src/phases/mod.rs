@@ -16,6 +16,7 @@ pub(crate) mod redirect;
 pub(crate) mod route;
 pub(crate) mod serve;
 pub(crate) mod site;
+mod steering;
 pub mod trailers;
 
 use crate::Now;
@@ -49,9 +50,20 @@ impl<'r> Context<'r, '_> {
 
     /// The port that the visitor asked for; the scheme's own where none was named.
     pub(crate) fn port(&self, scratch: &Scratch) -> u16 {
-        scratch
-            .port
-            .unwrap_or(if self.conn.tls.is_some() { 443 } else { 80 })
+        scratch.port.unwrap_or(self.own_port())
+    }
+
+    fn own_port(&self) -> u16 {
+        if self.conn.tls.is_some() { 443 } else { 80 }
+    }
+
+    /// Host and port as origins are told them: in one form for all requests that share a key, so without the
+    /// scheme's own port.
+    pub(crate) fn authority(&self, scratch: &Scratch) -> String {
+        match scratch.port.filter(|port| *port != self.own_port()) {
+            Some(port) => format!("{}:{port}", scratch.host),
+            None => scratch.host.clone(),
+        }
     }
 }
 

@@ -14,12 +14,13 @@ pub(crate) fn run(cx: &Context<'_, '_>, scratch: &mut Scratch) -> Result<(), Rea
     let head = cx.head;
     method(head.method)?;
     target(head)?;
+    scheme(head)?;
     for field in &head.fields {
         check_field(field, cx.conn.protocol)?;
     }
     framing(head, cx.conn.protocol)?;
     expect(head)?;
-    host(head, scratch)
+    host(head, cx.conn.protocol, scratch)
 }
 
 fn method(method: &[u8]) -> Result<(), Reason> {
@@ -49,6 +50,17 @@ fn target(head: &RequestHead<'_>) -> Result<(), Reason> {
         return Err(Reason::EncodedNul);
     }
     Ok(())
+}
+
+/// Every scheme but these two is another protocol's. Which of the two it is doesn't count: what the connection
+/// is does.
+fn scheme(head: &RequestHead<'_>) -> Result<(), Reason> {
+    let known = |scheme: &[u8]| scheme.eq_ignore_ascii_case(b"http") || scheme.eq_ignore_ascii_case(b"https");
+    if head.scheme.is_none_or(known) {
+        Ok(())
+    } else {
+        Err(Reason::BadTarget)
+    }
 }
 
 fn check_field(field: &Field<'_>, protocol: Protocol) -> Result<(), Reason> {
@@ -110,12 +122,13 @@ fn expect(head: &RequestHead<'_>) -> Result<(), Reason> {
     Ok(())
 }
 
-/// Finds host and port: one Host, one authority, and where both are there, the same.
-fn host(head: &RequestHead<'_>, scratch: &mut Scratch) -> Result<(), Reason> {
-    if head.fields.is_repeated(Name::Host) {
+/// Finds host and port: one Host (in HTTP/2 an authority is enough), one authority, and where both are there,
+/// the same (RFC 9112 §3.2, RFC 9113 §8.3.1).
+fn host(head: &RequestHead<'_>, protocol: Protocol, scratch: &mut Scratch) -> Result<(), Reason> {
+    let field = head.fields.get(Name::Host);
+    if head.fields.is_repeated(Name::Host) || (protocol == Protocol::Http1 && field.is_none()) {
         return Err(Reason::BadHost);
     }
-    let field = head.fields.get(Name::Host);
     let authority = head.authority.or(field).ok_or(Reason::BadHost)?;
     let (name, port) = split_authority(authority).ok_or(Reason::BadHost)?;
     if let (Some(_), Some(field)) = (head.authority, field) {
@@ -149,8 +162,13 @@ fn split_authority(authority: &[u8]) -> Option<(&[u8], Option<u16>)> {
         Some(_) => return None,
     };
     let name = name.strip_suffix(b".").unwrap_or(name);
-    let good = !name.is_empty() && name.len() <= 253 && name.iter().all(|b| is_host_byte(*b));
-    good.then_some((name, port))
+    let good = match name {
+        [b'[', inner @ .., b']'] => inner
+            .iter()
+            .all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')),
+        _ => name.iter().all(|b| is_name_byte(*b)),
+    };
+    (good && (1..=253).contains(&name.len())).then_some((name, port))
 }
 
 /// `1*DIGIT` that fits.
@@ -233,8 +251,18 @@ pub(crate) fn is_path_byte(b: u8) -> bool {
     b.is_ascii_graphic() && !matches!(b, b'#' | b'?' | b'\\')
 }
 
-fn is_host_byte(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'[' | b']' | b':')
+fn is_name_byte(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_')
+}
+
+/// True where every line of an origin's head is a token with a value that can be written again: an adaptor
+/// that was less strict would let an origin write lines of its own into what visitors get.
+pub(crate) fn is_well_formed(fields: &Fields<'_>) -> bool {
+    fields.iter().all(|field| {
+        !field.name.is_empty()
+            && field.name.iter().all(|b| is_token_byte(*b))
+            && field.value.iter().all(|b| is_value_byte(*b))
+    })
 }
 
 /// The values that Connection nominates as belonging to this hop (RFC 9110 §7.6.1).

@@ -56,6 +56,9 @@ pub(crate) fn filled(
     for (name, value) in &*answer.fields {
         out.fields.push_named(name, value);
     }
+    if let Some(age) = answer.age_secs {
+        out.fields.push_number(Name::Age, age);
+    }
     out.length = answer.content_length.filter(|_| answer.status != 204);
     let report = scratch.state.report.as_ref();
     status.fwd_status = report

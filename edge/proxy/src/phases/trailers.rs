@@ -1,6 +1,6 @@
 //! Trailers pass through on streamed answers and bodies (gRPC lives by them) and are never stored.
 
-use super::parse::{is_token_byte, is_value_byte};
+use super::parse::is_well_formed;
 use crate::wire::{FieldBuf, Fields, Name};
 
 /// Most bytes of names and values of one trailer section.
@@ -13,13 +13,13 @@ pub const MAX_TRAILER_BYTES: usize = 8 << 10;
 /// merged them into the head would be told something that nobody checked there.
 pub fn filter(trailers: &Fields<'_>, out: &mut FieldBuf) -> bool {
     out.clear();
+    if !is_well_formed(trailers) {
+        return false;
+    }
     let mut bytes = 0;
     for field in trailers {
         bytes += field.name.len() + field.value.len();
-        let well_formed = !field.name.is_empty()
-            && field.name.iter().all(|b| is_token_byte(*b))
-            && field.value.iter().all(|b| is_value_byte(*b));
-        if !well_formed || bytes > MAX_TRAILER_BYTES {
+        if bytes > MAX_TRAILER_BYTES {
             return false;
         }
         if may_pass(field.id, field.name) {

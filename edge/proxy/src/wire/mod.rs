@@ -9,5 +9,4 @@ mod request;
 pub use fields::{Field, Fields, MAX_FIELDS, TooManyFields};
 pub use names::Name;
 pub use out::{FieldBuf, ResponseHead};
-pub(crate) use request::split_target;
 pub use request::{BodyHint, OriginHead, RequestHead};

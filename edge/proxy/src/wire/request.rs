@@ -66,7 +66,7 @@ impl<'a> RequestHead<'a> {
 }
 
 /// Splits a target before the first `?`.
-pub(crate) fn split_target(target: &[u8]) -> (&[u8], &[u8]) {
+fn split_target(target: &[u8]) -> (&[u8], &[u8]) {
     let at = target.iter().position(|b| *b == b'?').unwrap_or(target.len());
     target.split_at_checked(at).unwrap_or((target, b""))
 }

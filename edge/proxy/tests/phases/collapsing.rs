@@ -19,8 +19,13 @@ fn many_visitors_cause_one_request_and_read_it_as_it_comes() {
             ("hel", None)
         );
     }
+    world.wait(std::time::Duration::from_secs(3));
     let late = world.open(Request::get("/"));
     assert_eq!(world.got(late).body, "hel");
+    let age = |client: usize| world.got(client).field("age");
+    assert_eq!(age(clients[0]), None, "the one who asked has the origin's answer");
+    assert_eq!(age(clients[1]).as_deref(), Some("0"));
+    assert_eq!(age(late).as_deref(), Some("3"));
     world.body(0, "lo");
     world.end(0, &lines(&[]));
     for client in clients.iter().chain([&late]) {

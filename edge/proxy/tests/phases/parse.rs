@@ -137,6 +137,11 @@ fn host_is_there_once_and_agrees_with_the_authority() {
             bad,
         ),
         ("path in host", bare().with("host", "shop.example/x"), bad),
+        ("bracket in host", bare().with("host", "shop]x.example"), bad),
+        ("bracket open", bare().with("host", "[::1"), bad),
+        ("name in brackets", bare().with("host", "[shop.example]"), bad),
+        ("two ports", bare().with("host", "shop.example:80:81"), bad),
+        ("after the bracket", bare().with("host", "[::1]x"), bad),
         ("case and dot", bare().with("host", "SHOP.example.:80"), None),
         ("empty port", bare().with("host", "shop.example:"), None),
         ("same authority", absolute("SHOP.example"), None),
@@ -161,6 +166,14 @@ fn host_is_there_once_and_agrees_with_the_authority() {
         None
     );
     assert_eq!(h2(absolute("other.example")), Some((400, Reason::HostMismatch)));
+    for http10 in [false, true] {
+        let without = Request {
+            http10,
+            authority: Some("shop.example"),
+            ..bare()
+        };
+        assert_eq!(h1(without), bad, "an absolute form stands for no Host");
+    }
 }
 
 #[test]
@@ -208,6 +221,24 @@ fn targets_and_methods_that_are_read_in_more_than_one_way_are_refused() {
         ("own method", Request::new("PURGE-IT", "shop.example", "/"), None),
     ] {
         assert_eq!(h1(request), expected, "{label}");
+    }
+}
+
+#[test]
+fn the_scheme_is_one_of_http() {
+    for (scheme, expected) in [
+        ("http", None),
+        ("HTTPS", None),
+        ("ftp", Some((400, Reason::BadTarget))),
+        ("https://evil.example/?", Some((400, Reason::BadTarget))),
+        ("", Some((400, Reason::BadTarget))),
+    ] {
+        let request = || Request {
+            scheme: Some(scheme),
+            ..Request::get("/")
+        };
+        assert_eq!(h1(request()), expected, "{scheme}");
+        assert_eq!(h2(request()), expected, "{scheme}");
     }
 }
 

@@ -27,6 +27,7 @@ pub(super) fn text(bytes: &[u8]) -> String {
 pub(crate) struct Request {
     pub(crate) method: &'static str,
     pub(crate) target: String,
+    pub(crate) scheme: Option<&'static str>,
     pub(crate) authority: Option<&'static str>,
     pub(crate) fields: Lines,
     pub(crate) body: BodyHint,
@@ -38,6 +39,7 @@ impl Request {
         Self {
             method,
             target: target.to_owned(),
+            scheme: None,
             authority: None,
             fields: lines(&[("host", host)]),
             body: BodyHint::None,
@@ -58,7 +60,7 @@ impl Request {
         RequestHead {
             method: self.method.as_bytes(),
             http10: self.http10,
-            scheme: None,
+            scheme: self.scheme.map(str::as_bytes),
             authority: self.authority.map(str::as_bytes),
             target: self.target.as_bytes(),
             fields: index(&self.fields),

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
+use crate::budget::{Budget, Charge};
 use crate::entry::Entry;
 use crate::ghost::Ghost;
 use crate::site::Site;
@@ -60,11 +61,14 @@ pub(crate) struct Shard {
     ghost: Ghost,
     inserted: u64,
     evicted: u64,
+    /// For `index`, `nodes` and `free`, by what they have room for: small entries that made them grow may
+    /// long have given way to large ones.
+    tables: Charge,
 }
 
 impl Shard {
     /// `ghosts`: how many evicted keys are remembered at most.
-    pub(crate) fn new(ghosts: usize) -> Self {
+    pub(crate) fn new(ghosts: usize, budget: &Arc<Budget>) -> Self {
         Self {
             index: HashMap::default(),
             nodes: Vec::new(),
@@ -74,6 +78,7 @@ impl Shard {
             ghost: Ghost::new(ghosts),
             inserted: 0,
             evicted: 0,
+            tables: Charge::new(budget, 0),
         }
     }
 
@@ -127,6 +132,7 @@ impl Shard {
         self.push_newest(id, queue);
         self.index.insert(hash, id);
         self.inserted += 1;
+        self.charge_tables();
     }
 
     /// Removes the entry that S3-FIFO gives up next.
@@ -150,7 +156,9 @@ impl Shard {
                     self.ghost.put(hash);
                 }
                 self.evicted += 1;
-                return self.remove(id);
+                let evicted = self.remove(id);
+                self.shrink();
+                return evicted;
             }
             node.entry
                 .set_frequency(if queue == Queue::Small { 0 } else { frequency - 1 });
@@ -169,6 +177,7 @@ impl Shard {
                 gone.extend(self.remove(id));
             }
         }
+        self.shrink();
     }
 
     /// Removes exactly this entry, if it is still stored.
@@ -176,7 +185,9 @@ impl Shard {
         let mut next = self.index.get(&entry.hash).copied();
         while let Some((id, node)) = next.and_then(|id| Some((id, self.node(id)?))) {
             if Arc::ptr_eq(&node.entry, entry) {
-                return self.remove(id);
+                let removed = self.remove(id);
+                self.shrink();
+                return removed;
             }
             next = node.next_variant;
         }
@@ -190,6 +201,59 @@ impl Shard {
             inserted: self.inserted,
             evicted: self.evicted,
         }
+    }
+
+    fn charge_tables(&mut self) {
+        // A hash table has a power of two of buckets, seven of eight usable, with a byte of its own for each.
+        let buckets = match self.index.capacity() {
+            0 => 0,
+            usable => (usable * 8 / 7).next_power_of_two(),
+        };
+        let index = buckets * (size_of::<(u128, NodeId)>() + 1);
+        let nodes = self.nodes.capacity() * size_of::<Option<Node>>();
+        self.tables
+            .set(index + nodes + self.free.capacity() * size_of::<NodeId>());
+    }
+
+    /// Gives back tables that are nearly empty. Rare: they are left with as many places as entries, so that
+    /// eight times as many must come and go before the next time.
+    fn shrink(&mut self) {
+        let sparse = self.free.len() > 64 && self.free.len() * 8 > self.nodes.len() * 7;
+        if !(sparse || self.index.is_empty()) {
+            return;
+        }
+        let mut taken = 0;
+        let places: Vec<Option<NodeId>> = self
+            .nodes
+            .iter()
+            .map(|node| {
+                let place = node.as_ref().map(|_| taken);
+                taken += NodeId::from(place.is_some());
+                place
+            })
+            .collect();
+        let moved = |id: &mut Option<NodeId>| {
+            *id = id.and_then(|id| places.get(id as usize).copied().flatten());
+        };
+        self.nodes.retain(Option::is_some);
+        for node in self.nodes.iter_mut().flatten() {
+            moved(&mut node.newer);
+            moved(&mut node.older);
+            moved(&mut node.next_variant);
+        }
+        for list in [&mut self.small, &mut self.main] {
+            moved(&mut list.newest);
+            moved(&mut list.oldest);
+        }
+        for id in self.index.values_mut() {
+            let mut place = Some(*id);
+            moved(&mut place);
+            *id = place.unwrap_or(*id);
+        }
+        self.nodes.shrink_to_fit();
+        self.index.shrink_to_fit();
+        self.free = Vec::new();
+        self.charge_tables();
     }
 
     fn node(&self, id: NodeId) -> Option<&Node> {
@@ -304,97 +368,4 @@ impl Hasher for Unhashed {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::budget::Budget;
-    use crate::entry::{Body, EntryParts};
-    use crate::fields::Fields;
-    use crate::freshness::Lifetime;
-    use crate::vary::VaryKey;
-
-    struct Rig {
-        shard: Shard,
-        budget: Arc<Budget>,
-        site: Arc<Site>,
-    }
-
-    impl Rig {
-        fn new() -> Self {
-            Self {
-                shard: Shard::new(64),
-                budget: Budget::new(1 << 20),
-                site: Arc::new(Site::detached(b"a")),
-            }
-        }
-
-        fn insert(&mut self, hash: u128, key: &[u8]) -> Arc<Entry> {
-            let parts = EntryParts {
-                hash,
-                key: key.into(),
-                site: Arc::clone(&self.site),
-                purge: self.site.purge_seq(),
-                status: 200,
-                fields: Fields::default(),
-                vary: VaryKey::default(),
-                lifetime: Lifetime::default(),
-                body: Arc::new(Body::new(Vec::new(), &self.budget)),
-                invalidated: false,
-            };
-            let entry = Arc::new(Entry::new(parts, &self.budget));
-            self.shard.insert(Arc::clone(&entry), &mut Vec::new());
-            entry
-        }
-
-        fn keys(&self, hash: u128, key: &[u8]) -> usize {
-            self.shard.variants(hash, key).count()
-        }
-    }
-
-    #[test]
-    fn the_whole_key_decides_where_hashes_collide() {
-        let mut rig = Rig::new();
-        rig.insert(7, b"one");
-        assert_eq!((rig.keys(7, b"one"), rig.keys(7, b"two")), (1, 0));
-        rig.insert(7, b"two");
-        assert_eq!((rig.keys(7, b"one"), rig.keys(7, b"two")), (0, 1));
-        assert_eq!(rig.shard.stats().entries, 1);
-    }
-
-    #[test]
-    fn who_comes_back_soon_after_eviction_enters_the_main_queue() {
-        let mut rig = Rig::new();
-        rig.insert(1 << 64, b"returns");
-        rig.shard.evict().unwrap();
-        rig.insert(1 << 64, b"returns");
-        assert_eq!((rig.shard.small.len, rig.shard.main.len), (0, 1));
-        rig.insert(2 << 64, b"new");
-        assert_eq!((rig.shard.small.len, rig.shard.main.len), (1, 1));
-    }
-
-    #[test]
-    fn an_entry_hit_once_leaves_the_small_queue_and_one_hit_twice_stays() {
-        let mut rig = Rig::new();
-        rig.insert(1, b"once").touch();
-        let twice = rig.insert(2, b"twice");
-        twice.touch();
-        twice.touch();
-        let gone = rig.shard.evict().unwrap();
-        assert_eq!(&*gone.key, b"once");
-        assert_eq!(rig.keys(2, b"twice"), 1);
-    }
-
-    #[test]
-    fn removing_any_variant_keeps_the_others_findable() {
-        let mut rig = Rig::new();
-        let entries: Vec<_> = (0..5_u8)
-            .map(|key| rig.insert(u128::from(key % 2), &[key % 2]))
-            .collect();
-        // Without `Vary` each replaces the one before.
-        assert_eq!(rig.shard.stats().entries, 2);
-        assert!(rig.shard.remove_entry(&entries[0]).is_none(), "replaced already");
-        assert!(rig.shard.remove_entry(&entries[4]).is_some());
-        assert_eq!((rig.keys(0, &[0]), rig.keys(1, &[1])), (0, 1));
-        assert!(rig.shard.evict().is_some() && rig.shard.evict().is_none());
-        assert_eq!(rig.shard.stats().bytes, 0);
-    }
-}
+mod tests;

@@ -63,7 +63,7 @@ impl Shared {
             });
         }
         let budget = Budget::new(config.max_bytes);
-        let shards = std::iter::repeat_with(|| Line(RwLock::new(Shard::new(ghosts))));
+        let shards = std::iter::repeat_with(|| Line(RwLock::new(Shard::new(ghosts, &budget))));
         let fills = std::iter::repeat_with(|| Line(Mutex::new(HashMap::new())));
         Ok(Self {
             shards: shards.take(config.shards).collect(),

@@ -108,7 +108,10 @@ mod tests {
             live: true,
             incarnation: incarnation.into(),
             version,
-            failed: failed.iter().map(|s| ((*s).to_owned(), "broken".to_owned())).collect(),
+            failed: failed
+                .iter()
+                .map(|s| ((*s).to_owned(), "broken".to_owned()))
+                .collect(),
             failed_count,
         }
     }
@@ -118,16 +121,56 @@ mod tests {
         let failed = || Progress::Failed("broken".into());
         let table = [
             ("not written", None, edge("i", 9, &[], 0), Progress::Waiting),
-            ("older content", Some(("old", 5)), edge("i", 9, &[], 0), Progress::Waiting),
-            ("exactly", Some(("new", 5)), edge("i", 5, &[], 0), Progress::Loaded),
+            (
+                "older content",
+                Some(("old", 5)),
+                edge("i", 9, &[], 0),
+                Progress::Waiting,
+            ),
+            (
+                "exactly",
+                Some(("new", 5)),
+                edge("i", 5, &[], 0),
+                Progress::Loaded,
+            ),
             ("newer", Some(("new", 5)), edge("i", 9, &[], 0), Progress::Loaded),
-            ("older version", Some(("new", 5)), edge("i", 4, &[], 0), Progress::Waiting),
-            ("another incarnation", Some(("new", 5)), edge("j", 9, &[], 0), Progress::Waiting),
-            ("no incarnation", Some(("new", 5)), edge("", 9, &[], 0), Progress::Waiting),
+            (
+                "older version",
+                Some(("new", 5)),
+                edge("i", 4, &[], 0),
+                Progress::Waiting,
+            ),
+            (
+                "another incarnation",
+                Some(("new", 5)),
+                edge("j", 9, &[], 0),
+                Progress::Waiting,
+            ),
+            (
+                "no incarnation",
+                Some(("new", 5)),
+                edge("", 9, &[], 0),
+                Progress::Waiting,
+            ),
             ("failed", Some(("new", 5)), edge("i", 9, &["site-a"], 1), failed()),
-            ("another failed", Some(("new", 5)), edge("i", 9, &["site-b"], 1), Progress::Loaded),
-            ("overflow", Some(("new", 5)), edge("i", 9, &["site-b"], 70), Progress::Waiting),
-            ("failed in overflow", Some(("new", 5)), edge("i", 9, &["site-a"], 70), failed()),
+            (
+                "another failed",
+                Some(("new", 5)),
+                edge("i", 9, &["site-b"], 1),
+                Progress::Loaded,
+            ),
+            (
+                "overflow",
+                Some(("new", 5)),
+                edge("i", 9, &["site-b"], 70),
+                Progress::Waiting,
+            ),
+            (
+                "failed in overflow",
+                Some(("new", 5)),
+                edge("i", 9, &["site-a"], 70),
+                failed(),
+            ),
         ];
         for (name, written, edge, expected) in table {
             assert_eq!(progress(&carrier(written), &edge, "i"), expected, "{name}");

@@ -98,7 +98,12 @@ const MAX_MESSAGE: usize = 4096;
 
 impl Condition {
     /// A condition; a message that is too long is cut.
-    pub fn new(kind: &'static str, status: ConditionStatus, reason: &str, message: impl Into<String>) -> Self {
+    pub fn new(
+        kind: &'static str,
+        status: ConditionStatus,
+        reason: &str,
+        message: impl Into<String>,
+    ) -> Self {
         let mut message: String = message.into();
         if let Some((cut, _)) = message.char_indices().nth(MAX_MESSAGE - 1) {
             message.truncate(cut);

@@ -55,7 +55,10 @@ fn programmed(
         );
     }
     if update.is_refused() && carriers.is_empty() {
-        return bad("NotAccepted", "Nothing is served: see condition Accepted".to_owned());
+        return bad(
+            "NotAccepted",
+            "Nothing is served: see condition Accepted".to_owned(),
+        );
     }
     if carriers.is_empty() {
         return bad("NotPublished", "No region serves it".to_owned());
@@ -65,7 +68,10 @@ fn programmed(
     }
     match count(carriers, regions) {
         Count { edges: 0, .. } => bad("NoEdges", "No edge is live: nothing serves it yet".to_owned()),
-        Count { failed: Some((edge, why)), .. } => bad("EdgeFailed", format!("Edge {edge} can't use it: {why}")),
+        Count {
+            failed: Some((edge, why)),
+            ..
+        } => bad("EdgeFailed", format!("Edge {edge} can't use it: {why}")),
         Count { waiting: 0, .. } => loaded(),
         Count { waiting, edges, .. } => Condition::new(
             condition::PROGRAMMED,
@@ -77,7 +83,11 @@ fn programmed(
 }
 
 fn loaded() -> Condition {
-    Condition::good(condition::PROGRAMMED, "Programmed", "Every edge that was live has loaded it")
+    Condition::good(
+        condition::PROGRAMMED,
+        "Programmed",
+        "Every edge that was live has loaded it",
+    )
 }
 
 fn is_latched(previous: &Previous, update: &StatusUpdate) -> bool {
@@ -99,11 +109,16 @@ struct Count {
 fn count(carriers: &[Carrier], regions: &BTreeMap<String, RegionEdges>) -> Count {
     let mut by_region: BTreeMap<&str, Vec<&Carrier>> = BTreeMap::new();
     for carrier in carriers {
-        by_region.entry(&carrier.position.region).or_default().push(carrier);
+        by_region
+            .entry(&carrier.position.region)
+            .or_default()
+            .push(carrier);
     }
     let mut count = Count::default();
     for (region, carriers) in by_region {
-        let Some(region) = regions.get(region) else { continue };
+        let Some(region) = regions.get(region) else {
+            continue;
+        };
         for edge in region.edges.iter().filter(|edge| edge.live) {
             count.edges += 1;
             let mut waits = false;

@@ -118,7 +118,9 @@ impl fmt::Display for Key {
             Self::Pod(name) => write!(f, "Pod {name}"),
             Self::Secret(name) => write!(f, "Secret {name}"),
             Self::NamespaceListed(name) => write!(f, "contents of Namespace {name}"),
-            Self::Published(position) => write!(f, "Secret {} of region {}", position.secret, position.region),
+            Self::Published(position) => {
+                write!(f, "Secret {} of region {}", position.secret, position.region)
+            }
         }
     }
 }

@@ -21,7 +21,8 @@ mod settings;
 mod site;
 
 pub use changes::{
-    Changes, Condition, NeedsDelta, Publish, PublishKind, Retire, StatusUpdate, TargetStatus, Wanted, Withdraw,
+    Changes, Condition, NeedsDelta, Publish, PublishKind, Retire, StatusUpdate, TargetStatus, Wanted,
+    Withdraw,
 };
 pub use index::Index;
 pub use key::{Key, Name, PolicyKey, PolicyKind, SecretPosition};

@@ -100,11 +100,7 @@ impl Settings {
 /// True for `suffix` itself and for names below it; `*` and a leading `*.` are understood.
 fn is_at_or_below(name: &str, suffix: &str) -> bool {
     let suffix = suffix.strip_prefix("*.").unwrap_or(suffix);
-    suffix == "*"
-        || name == suffix
-        || name
-            .strip_suffix(suffix)
-            .is_some_and(|rest| rest.ends_with('.'))
+    suffix == "*" || name == suffix || name.strip_suffix(suffix).is_some_and(|rest| rest.ends_with('.'))
 }
 
 #[cfg(test)]

@@ -22,13 +22,18 @@ impl Index {
                 self.set_site(&name, Some(SiteObject::Good(Arc::new((meta, *spec)))));
             }
             Object::CachePolicy(meta, spec) => {
-                self.set_known_policy(key, |key, settings| Policy::from_cache(key, &meta, &spec, settings));
+                self.set_known_policy(key, |key, settings| {
+                    Policy::from_cache(key, &meta, &spec, settings)
+                });
             }
             Object::RateRule(meta, spec) => {
-                self.set_known_policy(key, |key, settings| Policy::from_rate(key, &meta, &spec, settings));
+                self.set_known_policy(key, |key, settings| {
+                    Policy::from_rate(key, &meta, &spec, settings)
+                });
             }
             Object::EdgeRegion(meta, spec) => {
-                self.region_objects.insert(meta.name.clone(), RegionObject::Good(meta, spec));
+                self.region_objects
+                    .insert(meta.name.clone(), RegionObject::Good(meta, spec));
                 self.regions_changed();
             }
             Object::Invalid(invalid) => self.apply_invalid(invalid),
@@ -107,13 +112,19 @@ impl Index {
                 }
             }
             Key::Service(name) => {
-                if self.objects_of(name).is_some_and(|objects| objects.services.remove(&name.name).is_some()) {
+                if self
+                    .objects_of(name)
+                    .is_some_and(|objects| objects.services.remove(&name.name).is_some())
+                {
                     self.service_changed(name);
                 }
             }
             Key::EndpointSlice(name) => self.set_slice(name, None),
             Key::Pod(name) => {
-                if self.objects_of(name).is_some_and(|objects| objects.pods.remove(&name.name).is_some()) {
+                if self
+                    .objects_of(name)
+                    .is_some_and(|objects| objects.pods.remove(&name.name).is_some())
+                {
                     self.namespace_changed(&name.namespace);
                 }
             }
@@ -134,7 +145,8 @@ impl Index {
                 }
             }
         }
-        self.objects.retain(|_, objects| !NamespaceObjects::is_empty(objects));
+        self.objects
+            .retain(|_, objects| !NamespaceObjects::is_empty(objects));
     }
 
     fn objects_of(&mut self, name: &Name) -> Option<&mut NamespaceObjects> {
@@ -184,14 +196,21 @@ impl Index {
             Some(old) => (References::of(name, &old.object), old.asked.clone()),
             None => Default::default(),
         };
-        let new_refs = object.as_ref().map(|object| References::of(name, object)).unwrap_or_default();
-        let asked = object.as_ref().map(|object| self.asked(object)).unwrap_or_default();
+        let new_refs = object
+            .as_ref()
+            .map(|object| References::of(name, object))
+            .unwrap_or_default();
+        let asked = object
+            .as_ref()
+            .map(|object| self.asked(object))
+            .unwrap_or_default();
         self.change_claims(name, &old_hosts, &asked, object.as_ref());
         self.change_references(name, &old_refs, &new_refs);
         self.dirty.selection.sites.insert(name.clone());
         match (old, object) {
             (Some(old), Some(object)) => {
-                self.sites.insert(name.clone(), SiteState { object, asked, ..old });
+                self.sites
+                    .insert(name.clone(), SiteState { object, asked, ..old });
             }
             (None, Some(object)) => {
                 let state = SiteState {
@@ -219,7 +238,9 @@ impl Index {
     }
 
     fn asked(&self, object: &SiteObject) -> Vec<HostPattern> {
-        let SiteObject::Good(site) = object else { return Vec::new() };
+        let SiteObject::Good(site) = object else {
+            return Vec::new();
+        };
         let mut hosts: Vec<_> = site
             .1
             .hosts
@@ -231,7 +252,13 @@ impl Index {
         hosts
     }
 
-    fn change_claims(&mut self, name: &Name, old: &[HostPattern], new: &[HostPattern], object: Option<&SiteObject>) {
+    fn change_claims(
+        &mut self,
+        name: &Name,
+        old: &[HostPattern],
+        new: &[HostPattern],
+        object: Option<&SiteObject>,
+    ) {
         let created = match object {
             Some(SiteObject::Good(site)) => site.0.created,
             _ => None,
@@ -265,7 +292,11 @@ impl Index {
             unlink(&mut self.reverse.by_service, service, name);
         }
         for service in new.services.difference(&old.services) {
-            self.reverse.by_service.entry(service.clone()).or_default().insert(name.clone());
+            self.reverse
+                .by_service
+                .entry(service.clone())
+                .or_default()
+                .insert(name.clone());
         }
         let after = self.needs_namespace(&name.namespace);
         let namespace = &name.namespace;
@@ -307,9 +338,13 @@ impl Index {
         }
         // The others on the same sites may win or lose now.
         for site in &touched {
-            self.dirty.policies.extend(self.reverse.by_target.get(site).into_iter().flatten().cloned());
+            self.dirty
+                .policies
+                .extend(self.reverse.by_target.get(site).into_iter().flatten().cloned());
         }
-        self.dirty.sites.extend(touched.into_iter().filter(|site| self.sites.contains_key(site)));
+        self.dirty
+            .sites
+            .extend(touched.into_iter().filter(|site| self.sites.contains_key(site)));
         self.dirty.policies.insert(key.clone());
         if shared || unreadable {
             self.shared_policy_changed(key);
@@ -321,7 +356,11 @@ impl Index {
 
     fn target(&mut self, policy: &Policy) {
         for site in targets(policy) {
-            self.reverse.by_target.entry(site).or_default().insert(policy.key.clone());
+            self.reverse
+                .by_target
+                .entry(site)
+                .or_default()
+                .insert(policy.key.clone());
         }
     }
 
@@ -339,7 +378,9 @@ impl Index {
     }
 
     fn service_changed(&mut self, name: &Name) {
-        self.dirty.sites.extend(self.reverse.by_service.get(name).into_iter().flatten().cloned());
+        self.dirty
+            .sites
+            .extend(self.reverse.by_service.get(name).into_iter().flatten().cloned());
     }
 
     fn namespace_changed(&mut self, namespace: &str) {
@@ -363,7 +404,9 @@ impl Index {
     }
 
     fn secret_changed(&mut self, name: &Name) {
-        self.dirty.sites.extend(self.reverse.by_secret.get(name).into_iter().flatten().cloned());
+        self.dirty
+            .sites
+            .extend(self.reverse.by_secret.get(name).into_iter().flatten().cloned());
     }
 }
 
@@ -372,12 +415,19 @@ fn targets(policy: &Policy) -> impl Iterator<Item = Name> + '_ {
         Reach::Targets(list) => list.as_slice(),
         Reach::Shared(..) => &[],
     };
-    list.iter().map(|target| Name::new(&policy.key.name.namespace, &target.name))
+    list.iter()
+        .map(|target| Name::new(&policy.key.name.namespace, &target.name))
 }
 
 /// Takes a link away; true when it was the last one.
-pub(super) fn unlink<K: Ord, V: Ord>(links: &mut std::collections::BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) -> bool {
-    let Some(set) = links.get_mut(key) else { return false };
+pub(super) fn unlink<K: Ord, V: Ord>(
+    links: &mut std::collections::BTreeMap<K, BTreeSet<V>>,
+    key: &K,
+    value: &V,
+) -> bool {
+    let Some(set) = links.get_mut(key) else {
+        return false;
+    };
     set.remove(value);
     let empty = set.is_empty();
     if empty {
@@ -395,7 +445,9 @@ struct References {
 
 impl References {
     fn of(site: &Name, object: &SiteObject) -> Self {
-        let SiteObject::Good(good) = object else { return Self::default() };
+        let SiteObject::Good(good) = object else {
+            return Self::default();
+        };
         let (_, spec): &(Meta, crds::EdgeSiteSpec) = good;
         let here = |name: &String| Name::new(&site.namespace, name);
         Self {

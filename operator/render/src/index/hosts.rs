@@ -122,7 +122,11 @@ impl Claims {
     }
 
     fn tidy(&mut self, key: &Reversed) {
-        if self.slots.get(key).is_some_and(|slot| slot.asked.is_empty() && slot.served.is_empty()) {
+        if self
+            .slots
+            .get(key)
+            .is_some_and(|slot| slot.asked.is_empty() && slot.served.is_empty())
+        {
             self.slots.remove(key);
         }
     }
@@ -137,11 +141,19 @@ impl Claims {
             .range(Reversed(below.clone())..)
             .take_while(|(key, _)| key.0.starts_with(&below))
             .map(|(_, slot)| slot);
-        own.into_iter().chain(others).flat_map(|slot| slot.asked.keys().cloned()).collect()
+        own.into_iter()
+            .chain(others)
+            .flat_map(|slot| slot.asked.keys().cloned())
+            .collect()
     }
 
     /// Whether `site` may serve `host`, which it asks for.
-    pub(crate) fn verdict(&self, host: &HostPattern, site: &Name, settings: &Settings) -> Result<(), Problem> {
+    pub(crate) fn verdict(
+        &self,
+        host: &HostPattern,
+        site: &Name,
+        settings: &Settings,
+    ) -> Result<(), Problem> {
         let key = Reversed::of(host);
         let mut winners = Vec::new();
         for above in key.above() {
@@ -150,8 +162,12 @@ impl Claims {
                 winners.extend(winner);
             }
         }
-        let Some(slot) = self.slots.get(&key) else { return Ok(()) };
-        let Some(own) = slot.ranks().find(|rank| rank.site == *site) else { return Ok(()) };
+        let Some(slot) = self.slots.get(&key) else {
+            return Ok(());
+        };
+        let Some(own) = slot.ranks().find(|rank| rank.site == *site) else {
+            return Ok(());
+        };
         own.permitted(host.name(), &winners, settings)
             .map_err(|denied| denied.tell(host, site))?;
         match slot.winner(host.name(), &winners, settings) {
@@ -175,16 +191,22 @@ impl Slot {
             created: (created.is_none(), *created),
             site: site.clone(),
         });
-        let left = self.served.keys().filter(|site| !self.asked.contains_key(*site)).map(|site| Rank {
-            class: Class::LeftOver,
-            created: (true, None),
-            site: site.clone(),
-        });
+        let left = self
+            .served
+            .keys()
+            .filter(|site| !self.asked.contains_key(*site))
+            .map(|site| Rank {
+                class: Class::LeftOver,
+                created: (true, None),
+                site: site.clone(),
+            });
         asked.chain(left)
     }
 
     fn winner(&self, name: &str, above: &[Rank], settings: &Settings) -> Option<Rank> {
-        self.ranks().filter(|rank| rank.permitted(name, above, settings).is_ok()).min()
+        self.ranks()
+            .filter(|rank| rank.permitted(name, above, settings).is_ok())
+            .min()
     }
 }
 
@@ -220,7 +242,10 @@ impl Rank {
         if !settings.host_grants.is_empty() {
             return Err(Denied::NotGranted);
         }
-        if above.iter().any(|winner| winner.site.namespace != *namespace && winner < self) {
+        if above
+            .iter()
+            .any(|winner| winner.site.namespace != *namespace && winner < self)
+        {
             return Err(Denied::Below);
         }
         Ok(())
@@ -230,7 +255,10 @@ impl Rank {
 /// A tenant learns the names of its own namespace only.
 fn conflict(host: &HostPattern, site: &Name, winner: &Rank) -> Problem {
     let message = if winner.site.namespace == site.namespace {
-        format!("host {host}: EdgeSite {} of this namespace has it; list it in one of them", winner.site.name)
+        format!(
+            "host {host}: EdgeSite {} of this namespace has it; list it in one of them",
+            winner.site.name
+        )
     } else {
         format!("host {host}: another namespace has it, until it lets go")
     };
@@ -246,8 +274,8 @@ mod tests {
         HostPattern::parse(text).unwrap()
     }
 
-    fn at(seconds: i64) -> Option<Timestamp> {
-        Some(Timestamp::from_second(seconds).unwrap())
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
     }
 
     fn name(text: &str) -> Name {
@@ -263,9 +291,9 @@ mod tests {
     fn among_new_claimants_the_older_wins_then_namespace_and_name() {
         let mut claims = Claims::default();
         let h = host("a.example.com");
-        claims.ask(&h, &name("z/old"), at(1));
-        claims.ask(&h, &name("a/new"), at(2));
-        claims.ask(&h, &name("b/new"), at(2));
+        claims.ask(&h, &name("z/old"), Some(at(1)));
+        claims.ask(&h, &name("a/new"), Some(at(2)));
+        claims.ask(&h, &name("b/new"), Some(at(2)));
         assert!(claims.verdict(&h, &name("z/old"), &cluster()).is_ok());
         assert!(claims.verdict(&h, &name("a/new"), &cluster()).is_err());
         claims.forget(&h, &name("z/old"));
@@ -277,9 +305,9 @@ mod tests {
     fn whoever_serves_a_host_keeps_it_against_older_objects_until_it_lets_go() {
         let mut claims = Claims::default();
         let h = host("a.example.com");
-        claims.ask(&h, &name("b/site"), at(9));
+        claims.ask(&h, &name("b/site"), Some(at(9)));
         claims.serve(&h, &name("b/site"));
-        claims.ask(&h, &name("a/older"), at(1));
+        claims.ask(&h, &name("a/older"), Some(at(1)));
         assert!(claims.verdict(&h, &name("b/site"), &cluster()).is_ok());
         let problem = claims.verdict(&h, &name("a/older"), &cluster()).unwrap_err();
         assert_eq!(problem.reason, reason::HOST_CONFLICT);
@@ -288,7 +316,7 @@ mod tests {
         claims.forget(&h, &name("b/site"));
         assert!(claims.verdict(&h, &name("a/older"), &cluster()).is_err());
         // Another site of that namespace takes it over without a gap.
-        claims.ask(&h, &name("b/next"), at(10));
+        claims.ask(&h, &name("b/next"), Some(at(10)));
         assert!(claims.verdict(&h, &name("b/next"), &cluster()).is_ok());
         claims.let_go(&h, &name("b/site"));
         assert!(claims.verdict(&h, &name("a/older"), &cluster()).is_ok());
@@ -298,20 +326,28 @@ mod tests {
     fn a_host_below_another_namespaces_name_needs_a_grant() {
         for above in ["example.com", "*.example.com"] {
             let mut claims = Claims::default();
-            claims.ask(&host(above), &name("a/site"), at(1));
+            claims.ask(&host(above), &name("a/site"), Some(at(1)));
             claims.serve(&host(above), &name("a/site"));
             for below in ["shop.example.com", "x.shop.example.com", "*.shop.example.com"] {
-                claims.ask(&host(below), &name("b/site"), at(2));
-                claims.ask(&host(below), &name("a/other"), at(3));
-                let problem = claims.verdict(&host(below), &name("b/site"), &cluster()).unwrap_err();
+                claims.ask(&host(below), &name("b/site"), Some(at(2)));
+                claims.ask(&host(below), &name("a/other"), Some(at(3)));
+                let problem = claims
+                    .verdict(&host(below), &name("b/site"), &cluster())
+                    .unwrap_err();
                 assert_eq!(problem.reason, reason::HOST_NOT_ALLOWED, "{below}");
-                assert!(claims.verdict(&host(below), &name("a/other"), &cluster()).is_ok(), "{below}");
+                assert!(
+                    claims.verdict(&host(below), &name("a/other"), &cluster()).is_ok(),
+                    "{below}"
+                );
                 let mut granted = cluster();
                 granted.host_grants = vec![HostGrant {
                     namespaces: vec!["a".into(), "b".into()],
                     suffixes: vec!["example.com".into()],
                 }];
-                assert!(claims.verdict(&host(below), &name("b/site"), &granted).is_ok(), "{below}");
+                assert!(
+                    claims.verdict(&host(below), &name("b/site"), &granted).is_ok(),
+                    "{below}"
+                );
                 claims.forget(&host(below), &name("b/site"));
             }
         }
@@ -320,11 +356,19 @@ mod tests {
     #[test]
     fn what_was_served_first_is_not_taken_by_a_name_above_it() {
         let mut claims = Claims::default();
-        claims.ask(&host("shop.example.com"), &name("b/site"), at(5));
+        claims.ask(&host("shop.example.com"), &name("b/site"), Some(at(5)));
         claims.serve(&host("shop.example.com"), &name("b/site"));
-        claims.ask(&host("example.com"), &name("a/site"), at(1));
-        assert!(claims.verdict(&host("shop.example.com"), &name("b/site"), &cluster()).is_ok());
-        assert!(claims.verdict(&host("example.com"), &name("a/site"), &cluster()).is_ok());
+        claims.ask(&host("example.com"), &name("a/site"), Some(at(1)));
+        assert!(
+            claims
+                .verdict(&host("shop.example.com"), &name("b/site"), &cluster())
+                .is_ok()
+        );
+        assert!(
+            claims
+                .verdict(&host("example.com"), &name("a/site"), &cluster())
+                .is_ok()
+        );
     }
 
     #[test]
@@ -341,18 +385,33 @@ mod tests {
             ("b.example", "a/site", false),
             ("x.a.example", "b/site", false),
         ] {
-            claims.ask(&host(text), &name(site), at(1));
-            assert_eq!(claims.verdict(&host(text), &name(site), &settings).is_ok(), good, "{text}");
+            claims.ask(&host(text), &name(site), Some(at(1)));
+            assert_eq!(
+                claims.verdict(&host(text), &name(site), &settings).is_ok(),
+                good,
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn a_change_concerns_those_who_ask_for_the_host_or_below_it() {
         let mut claims = Claims::default();
-        for (text, site) in [("example.com", "a/a"), ("x.example.com", "a/b"), ("*.example.com", "a/c"), ("example.org", "a/d")] {
-            claims.ask(&host(text), &name(site), at(1));
+        for (text, site) in [
+            ("example.com", "a/a"),
+            ("x.example.com", "a/b"),
+            ("*.example.com", "a/c"),
+            ("example.org", "a/d"),
+        ] {
+            claims.ask(&host(text), &name(site), Some(at(1)));
         }
-        let concerned = |text: &str| claims.concerned(&host(text)).into_iter().map(|n| n.name).collect::<Vec<_>>();
+        let concerned = |text: &str| {
+            claims
+                .concerned(&host(text))
+                .into_iter()
+                .map(|n| n.name)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(concerned("example.com"), ["a", "b", "c"]);
         assert_eq!(concerned("*.example.com"), ["b", "c"]);
         assert_eq!(concerned("x.example.com"), ["b"]);

@@ -193,7 +193,11 @@ impl Index {
 
     /// Namespaces whose Services are needed now.
     pub fn needed_namespaces(&self) -> BTreeSet<&str> {
-        self.reverse.by_service.keys().map(|service| service.namespace.as_str()).collect()
+        self.reverse
+            .by_service
+            .keys()
+            .map(|service| service.namespace.as_str())
+            .collect()
     }
 
     /// A published Secret as it was last applied.

@@ -35,7 +35,10 @@ impl NamespaceObjects {
             touched.insert(old.service);
         }
         if let Some(slice) = slice {
-            self.by_service.entry(slice.service.clone()).or_default().insert(name.to_owned());
+            self.by_service
+                .entry(slice.service.clone())
+                .or_default()
+                .insert(name.to_owned());
             touched.insert(slice.service.clone());
             self.slices.insert(name.to_owned(), slice);
         }

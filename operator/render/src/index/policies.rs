@@ -21,8 +21,12 @@ impl Index {
     pub(super) fn attached<'a>(&'a self, site: &Name) -> Vec<Attached<'a>> {
         let mut attached = Vec::new();
         for key in self.reverse.by_target.get(site).into_iter().flatten() {
-            let Some(policy) = self.policies.get(key) else { continue };
-            let Reach::Targets(targets) = &policy.reach else { continue };
+            let Some(policy) = self.policies.get(key) else {
+                continue;
+            };
+            let Reach::Targets(targets) = &policy.reach else {
+                continue;
+            };
             for target in targets.iter().filter(|target| target.name == site.name) {
                 let section = section(target);
                 if self.effect(policy, target).is_ok() {
@@ -46,10 +50,15 @@ impl Index {
         let Some(state) = self.sites.get(&site_name) else {
             return Err(Problem::new(
                 reason::TARGET_NOT_FOUND,
-                format!("there is no EdgeSite {} in namespace {}", target.name, site_name.namespace),
+                format!(
+                    "there is no EdgeSite {} in namespace {}",
+                    target.name, site_name.namespace
+                ),
             ));
         };
-        let SiteObject::Good(site) = &state.object else { return Ok(()) };
+        let SiteObject::Good(site) = &state.object else {
+            return Ok(());
+        };
         if let Some(section) = &target.section_name {
             let Some(route) = site.1.routes.iter().find(|route| route.name == *section) else {
                 return Err(Problem::new(
@@ -61,7 +70,10 @@ impl Index {
             if answers_itself && policy.key.kind == PolicyKind::CachePolicy {
                 return Err(Problem::new(
                     reason::TARGET_INVALID,
-                    format!("route {section} of EdgeSite {} goes to no origin: there is nothing to cache", target.name),
+                    format!(
+                        "route {section} of EdgeSite {} goes to no origin: there is nothing to cache",
+                        target.name
+                    ),
                 ));
             }
         }
@@ -75,14 +87,24 @@ impl Index {
         if let Some(above) = self.enforced_cache(site) {
             return Err(Problem::new(
                 reason::OVERRIDDEN,
-                format!("the platform enforces CachePolicy {} on EdgeSite {}", above.name.name, site.name),
+                format!(
+                    "the platform enforces CachePolicy {} on EdgeSite {}",
+                    above.name.name, site.name
+                ),
             ));
         }
         let rivals = self.reverse.by_target.get(site).into_iter().flatten();
         for key in rivals.filter(|key| key.kind == PolicyKind::CachePolicy && **key < policy.key) {
-            let Some(rival) = self.policies.get(key).filter(|rival| rival.content.is_ok()) else { continue };
-            let Reach::Targets(targets) = &rival.reach else { continue };
-            if targets.iter().any(|t| t.name == target.name && section(t) == section(target)) {
+            let Some(rival) = self.policies.get(key).filter(|rival| rival.content.is_ok()) else {
+                continue;
+            };
+            let Reach::Targets(targets) = &rival.reach else {
+                continue;
+            };
+            if targets
+                .iter()
+                .any(|t| t.name == target.name && section(t) == section(target))
+            {
                 return Err(Problem::new(
                     reason::CONFLICTED,
                     format!(
@@ -97,8 +119,14 @@ impl Index {
 
     /// The platform's enforced `CachePolicy` for a site.
     fn enforced_cache(&self, site: &Name) -> Option<&PolicyKey> {
-        let selected = self.sites.get(site).map(|state| state.shared.as_slice()).unwrap_or_default();
-        let of_all = self.platform_policies().filter(|policy| matches!(policy.reach, Reach::Shared(_, None)));
+        let selected = self
+            .sites
+            .get(site)
+            .map(|state| state.shared.as_slice())
+            .unwrap_or_default();
+        let of_all = self
+            .platform_policies()
+            .filter(|policy| matches!(policy.reach, Reach::Shared(_, None)));
         let selected = selected.iter().filter_map(|key| self.policies.get(key));
         selected
             .chain(of_all)
@@ -135,7 +163,9 @@ impl Index {
 
     /// The first platform `CachePolicy` of a mode for every site, other than `policy`, that comes before it.
     pub(super) fn beaten_by(&self, policy: &Policy) -> Option<&PolicyKey> {
-        let Reach::Shared(mode, None) = &policy.reach else { return None };
+        let Reach::Shared(mode, None) = &policy.reach else {
+            return None;
+        };
         if policy.key.kind != PolicyKind::CachePolicy {
             return None;
         }
@@ -155,7 +185,10 @@ impl Index {
         self.dirty.selection.every = true;
         if key.kind == PolicyKind::CachePolicy {
             // What is enforced on every site decides about every tenant's CachePolicy.
-            let tenants = self.policies.iter().filter(|(key, _)| key.kind == PolicyKind::CachePolicy);
+            let tenants = self
+                .policies
+                .iter()
+                .filter(|(key, _)| key.kind == PolicyKind::CachePolicy);
             self.dirty.policies.extend(tenants.map(|(key, _)| key.clone()));
         }
     }
@@ -183,23 +216,37 @@ impl Index {
                     .map(|(name, _)| name.clone())
                     .take_while(move |name| name.namespace == namespace)
             };
-            selection.namespaces.iter().flat_map(of).chain(selection.sites.iter().cloned()).collect()
+            selection
+                .namespaces
+                .iter()
+                .flat_map(of)
+                .chain(selection.sites.iter().cloned())
+                .collect()
         };
         let enforced = self.enforced_for_all();
         for name in names {
             let shared = self.selecting(&name);
-            let Some(state) = self.sites.get_mut(&name) else { continue };
+            let Some(state) = self.sites.get_mut(&name) else {
+                continue;
+            };
             if state.shared == shared {
                 continue;
             }
             let old = std::mem::replace(&mut state.shared, shared.clone());
             self.dirty.policies.extend(old.into_iter().chain(shared));
-            self.dirty.policies.extend(self.reverse.by_target.get(&name).into_iter().flatten().cloned());
+            self.dirty
+                .policies
+                .extend(self.reverse.by_target.get(&name).into_iter().flatten().cloned());
             self.dirty.sites.insert(name);
         }
         if selection.every && enforced != self.enforced_before {
             self.enforced_before = enforced;
-            let with_cache = self.reverse.by_target.keys().filter(|site| self.sites.contains_key(*site)).cloned();
+            let with_cache = self
+                .reverse
+                .by_target
+                .keys()
+                .filter(|site| self.sites.contains_key(*site))
+                .cloned();
             self.dirty.sites.extend(with_cache);
         }
     }
@@ -216,8 +263,12 @@ impl Index {
 
     /// Platform policies with a selector that select this site. Of `CachePolicy`s one a mode, the first by name.
     fn selecting(&self, name: &Name) -> Vec<PolicyKey> {
-        let Some(state) = self.sites.get(name) else { return Vec::new() };
-        let SiteObject::Good(site) = &state.object else { return state.shared.clone() };
+        let Some(state) = self.sites.get(name) else {
+            return Vec::new();
+        };
+        let SiteObject::Good(site) = &state.object else {
+            return state.shared.clone();
+        };
         let none = Labels::new();
         let namespace = self.namespaces.get(&name.namespace).unwrap_or(&none);
         let mut modes = BTreeSet::new();
@@ -226,7 +277,8 @@ impl Index {
                 Reach::Shared(mode, Some(selector)) => {
                     selects(selector, &site.0.labels, namespace)
                         && self.takes_part(policy)
-                        && (policy.key.kind != PolicyKind::CachePolicy || modes.insert(*mode == Mode::Enforced))
+                        && (policy.key.kind != PolicyKind::CachePolicy
+                            || modes.insert(*mode == Mode::Enforced))
                 }
                 _ => false,
             })

@@ -47,7 +47,10 @@ impl Index {
     ) {
         if !position.secret.starts_with(SITE_SECRET_PREFIX) {
             self.dirty.settings = true;
-            let keys: Vec<_> = self.platform_policies().map(|policy| policy.key.clone()).collect();
+            let keys: Vec<_> = self
+                .platform_policies()
+                .map(|policy| policy.key.clone())
+                .collect();
             // A broken platform policy may have lost or regained what stays of it.
             if self.policies.values().any(|policy| policy.content.is_err()) {
                 self.dirty.selection.every = true;
@@ -62,13 +65,20 @@ impl Index {
         if let Some(name) = old_name.as_ref().filter(|_| old_name != new_name) {
             unlink(&mut self.reverse.by_site, name, position);
         }
-        let Some(name) = new_name.as_ref().or(old_name.as_ref()) else { return };
+        let Some(name) = new_name.as_ref().or(old_name.as_ref()) else {
+            return;
+        };
         if new.is_some() {
-            self.reverse.by_site.entry(name.clone()).or_default().insert(position.clone());
+            self.reverse
+                .by_site
+                .entry(name.clone())
+                .or_default()
+                .insert(position.clone());
         }
         let Some(state) = self.sites.get(name) else { return };
         // What render made itself comes back without news, unless its files were asked for.
-        let as_rendered = new.is_some_and(|new| state.hashes.get(&position.region) == Some(&new.hash) && new.files.is_none());
+        let as_rendered = new
+            .is_some_and(|new| state.hashes.get(&position.region) == Some(&new.hash) && new.files.is_none());
         if !as_rendered {
             self.dirty.sites.insert(name.clone());
         }
@@ -86,19 +96,28 @@ impl Index {
         (new_name, new): (Option<&Name>, Option<&Published>),
     ) {
         let hosts = |published: Option<&Published>| -> BTreeSet<HostPattern> {
-            published.into_iter().flat_map(|published| published.hosts.iter().cloned()).collect()
+            published
+                .into_iter()
+                .flat_map(|published| published.hosts.iter().cloned())
+                .collect()
         };
         let (old_hosts, new_hosts) = (hosts(old), hosts(new));
         let same_site = old_name == new_name;
         let mut concerned = BTreeSet::new();
         if let Some(name) = old_name {
-            for host in old_hosts.iter().filter(|host| !same_site || !new_hosts.contains(host)) {
+            for host in old_hosts
+                .iter()
+                .filter(|host| !same_site || !new_hosts.contains(host))
+            {
                 concerned.extend(self.claims.concerned(host));
                 self.claims.let_go(host, name);
             }
         }
         if let Some(name) = new_name {
-            for host in new_hosts.iter().filter(|host| !same_site || !old_hosts.contains(host)) {
+            for host in new_hosts
+                .iter()
+                .filter(|host| !same_site || !old_hosts.contains(host))
+            {
                 self.claims.serve(host, name);
                 concerned.extend(self.claims.concerned(host));
             }
@@ -118,7 +137,10 @@ impl Index {
                 .get(&name)
                 .is_some_and(|state| self.keeps(&name, state, position))
         });
-        let foreign = published.site.as_ref().is_some_and(|site| site.home != self.settings.home);
+        let foreign = published
+            .site
+            .as_ref()
+            .is_some_and(|site| site.home != self.settings.home);
         (!wanted && !foreign).then(|| Withdraw {
             position: position.clone(),
             site: published.site.clone(),

@@ -25,13 +25,18 @@ pub(super) struct Region {
 
 /// Namespace of a local region's edges.
 pub(super) fn namespace_of(name: &str, local: &LocalRegion) -> String {
-    local.namespace.clone().unwrap_or_else(|| format!("breakwater-edge-{name}"))
+    local
+        .namespace
+        .clone()
+        .unwrap_or_else(|| format!("breakwater-edge-{name}"))
 }
 
 impl Index {
     pub(super) fn local_regions(&self) -> BTreeMap<String, Region> {
         let local = |name: &String, object: &RegionObject| {
-            let RegionObject::Good(meta, spec) = object else { return None };
+            let RegionObject::Good(meta, spec) = object else {
+                return None;
+            };
             let local = spec.local.as_ref()?;
             self.region_problem(meta, spec).is_none().then(|| {
                 let region = Region {
@@ -42,7 +47,11 @@ impl Index {
                 (name.clone(), region)
             })
         };
-        let regions: BTreeMap<_, _> = self.region_objects.iter().filter_map(|(name, object)| local(name, object)).collect();
+        let regions: BTreeMap<_, _> = self
+            .region_objects
+            .iter()
+            .filter_map(|(name, object)| local(name, object))
+            .collect();
         match &self.settings.implicit_region {
             Some(implicit) if self.region_objects.is_empty() => {
                 let region = Region {
@@ -72,21 +81,26 @@ impl Index {
         if namespace == self.settings.operator_namespace {
             return Some(Problem::new(
                 reason::NAMESPACE_CONFLICT,
-                format!("local.namespace: {namespace} is the operator's; edges need a namespace of their own"),
+                format!(
+                    "local.namespace: {namespace} is the operator's; edges need a namespace of their own"
+                ),
             ));
         }
         let rank = |meta: &Meta| (meta.created.is_none(), meta.created, meta.name.clone());
         let rival = self.region_objects.values().find_map(|other| match other {
             RegionObject::Good(other, spec) if other.name != meta.name => {
                 let local = spec.local.as_ref()?;
-                (namespace_of(&other.name, local) == namespace && rank(other) < rank(meta)).then_some(&other.name)
+                (namespace_of(&other.name, local) == namespace && rank(other) < rank(meta))
+                    .then_some(&other.name)
             }
             _ => None,
         });
         rival.map(|rival| {
             Problem::new(
                 reason::NAMESPACE_CONFLICT,
-                format!("local.namespace: {namespace} belongs to EdgeRegion {rival}; each region needs its own"),
+                format!(
+                    "local.namespace: {namespace} belongs to EdgeRegion {rival}; each region needs its own"
+                ),
             )
         })
     }
@@ -110,7 +124,11 @@ impl Index {
     pub(super) fn address_policy(&self) -> AddressPolicy {
         let mut allow = self.settings.allow_origin_cidrs.clone();
         if self.settings.standalone {
-            allow.extend(["127.0.0.0/8", "::1/128"].iter().filter_map(|net| net.parse::<IpNet>().ok()));
+            allow.extend(
+                ["127.0.0.0/8", "::1/128"]
+                    .iter()
+                    .filter_map(|net| net.parse::<IpNet>().ok()),
+            );
         }
         let nodes = self.nodes.values().flatten().map(|address| IpNet::from(*address));
         let mut deny: Vec<IpNet> = nodes
@@ -136,7 +154,9 @@ impl Index {
         let old = std::mem::replace(&mut self.addresses, new);
         self.dirty.settings = true;
         for (name, state) in &self.sites {
-            let SiteObject::Good(site) = &state.object else { continue };
+            let SiteObject::Good(site) = &state.object else {
+                continue;
+            };
             let mut addresses = site.1.origins.iter().flat_map(|origin| &origin.addresses);
             let changes = addresses.any(|address| {
                 let parsed = address.address.parse();
@@ -161,9 +181,16 @@ impl Index {
     }
 
     /// What stays of a broken platform policy in a region: its published part.
-    fn stays_in(&self, settings: Option<&RegionSettings>, region: &str, key: &PolicyKey) -> Option<ContentHash> {
+    fn stays_in(
+        &self,
+        settings: Option<&RegionSettings>,
+        region: &str,
+        key: &PolicyKey,
+    ) -> Option<ContentHash> {
         let hash = settings?.policies.get(&key.id())?;
-        self.published.contains_key(&part_position(region, hash)).then(|| hash.clone())
+        self.published
+            .contains_key(&part_position(region, hash))
+            .then(|| hash.clone())
     }
 
     /// True when every region still has what was published of a broken platform policy.
@@ -183,11 +210,19 @@ impl Index {
             let (settings, parts) = self.region_settings(region, published.as_ref());
             for (hash, part) in parts {
                 let document = Document::Part(hash.clone(), part);
-                changes.publish.extend(self.publish(part_position(region, &hash), PublishKind::Part, &document));
+                changes.publish.extend(self.publish(
+                    part_position(region, &hash),
+                    PublishKind::Part,
+                    &document,
+                ));
             }
-            let dropped = published.is_some_and(|old| old.policies.keys().any(|id| !settings.policies.contains_key(id)));
-            let used: BTreeSet<SecretPosition> =
-                settings.policies.values().map(|hash| part_position(region, hash)).collect();
+            let dropped = published
+                .is_some_and(|old| old.policies.keys().any(|id| !settings.policies.contains_key(id)));
+            let used: BTreeSet<SecretPosition> = settings
+                .policies
+                .values()
+                .map(|hash| part_position(region, hash))
+                .collect();
             let position = SecretPosition {
                 region: region.clone(),
                 secret: REGION_SECRET.to_owned(),
@@ -207,10 +242,14 @@ impl Index {
                 .published
                 .range(from..)
                 .take_while(|(at, _)| at.region == *region && at.secret.starts_with(PART_SECRET_PREFIX));
-            changes.retire.extend(parts.filter(|(at, _)| !used.contains(at)).map(|(at, part)| Retire {
-                position: at.clone(),
-                resource_version: part.resource_version.clone(),
-            }));
+            changes.retire.extend(
+                parts
+                    .filter(|(at, _)| !used.contains(at))
+                    .map(|(at, part)| Retire {
+                        position: at.clone(),
+                        resource_version: part.resource_version.clone(),
+                    }),
+            );
         }
         late
     }
@@ -242,7 +281,11 @@ impl Index {
             }
         }
         // Policies that can't be read any more say nothing about their scope; the settings do.
-        for (key, _) in self.policies.iter().filter(|(_, policy)| policy.content.is_err() && !policy.is_shared()) {
+        for (key, _) in self
+            .policies
+            .iter()
+            .filter(|(_, policy)| policy.content.is_err() && !policy.is_shared())
+        {
             if let Some(hash) = self.stays_in(published, region, key) {
                 let id = key.id();
                 if published.is_some_and(|settings| settings.all_sites.contains(&id)) {
@@ -314,7 +357,9 @@ impl Index {
         self.region_objects
             .iter()
             .map(|(name, object)| match object {
-                RegionObject::Good(meta, spec) => status(name, meta.generation, self.region_problem(meta, spec)),
+                RegionObject::Good(meta, spec) => {
+                    status(name, meta.generation, self.region_problem(meta, spec))
+                }
                 RegionObject::Invalid(invalid) => {
                     status(name, invalid.generation, Some(Problem::invalid(&invalid.problem)))
                 }
@@ -323,9 +368,14 @@ impl Index {
     }
 
     /// Regions that a site is served in, by name.
-    pub(super) fn regions_of<'a>(&'a self, regions: &'a [String]) -> impl Iterator<Item = (&'a String, &'a Region)> {
+    pub(super) fn regions_of<'a>(
+        &'a self,
+        regions: &'a [String],
+    ) -> impl Iterator<Item = (&'a String, &'a Region)> {
         let all = regions.is_empty() || !self.regions_are_known();
-        self.regions.iter().filter(move |(name, _)| all || regions.contains(name))
+        self.regions
+            .iter()
+            .filter(move |(name, _)| all || regions.contains(name))
     }
 }
 

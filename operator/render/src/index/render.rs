@@ -34,7 +34,10 @@ impl Index {
         let mut late = Vec::new();
         if std::mem::take(&mut self.dirty.settings) {
             late = self.render_settings(&mut changes);
-            let shared: Vec<_> = self.platform_policies().map(|policy| policy.key.clone()).collect();
+            let shared: Vec<_> = self
+                .platform_policies()
+                .map(|policy| policy.key.clone())
+                .collect();
             self.dirty.policies.extend(shared);
         }
         for name in std::mem::take(&mut self.dirty.sites) {
@@ -87,7 +90,9 @@ impl Index {
         };
         let Some(outcome) = outcome else { return };
         for (region, files) in &outcome.files {
-            changes.publish.extend(self.publish_site(name, region, files, &outcome));
+            changes
+                .publish
+                .extend(self.publish_site(name, region, files, &outcome));
         }
         let positions = self.reverse.by_site.get(name).cloned().unwrap_or_default();
         self.dirty.orphans.extend(positions);
@@ -97,7 +102,9 @@ impl Index {
     /// Notes what came of a site, and tells it where it differs.
     fn settle(&mut self, name: &Name, outcome: Outcome, changes: &mut Changes) {
         let status = self.site_status(name, &outcome);
-        let Some(state) = self.sites.get_mut(name) else { return };
+        let Some(state) = self.sites.get_mut(name) else {
+            return;
+        };
         if state.alarm != outcome.rendered.next {
             if let Some(at) = state.alarm {
                 self.alarms.remove(&(at, name.clone()));
@@ -166,7 +173,11 @@ impl Index {
             None => Fetched::Unknown,
         };
         let last_good = self.last_good(name);
-        let shared = self.sites.get(name).map(|state| Self::shared_ids(&state.shared)).unwrap_or_default();
+        let shared = self
+            .sites
+            .get(name)
+            .map(|state| Self::shared_ids(&state.shared))
+            .unwrap_or_default();
         let mut rendered = site::render(&SiteInput {
             settings: &self.settings,
             meta,
@@ -200,7 +211,11 @@ impl Index {
     }
 
     /// Which hosts the site may serve; why not the others; which aren't hosts.
-    fn judge_hosts(&self, name: &Name, spec: &EdgeSiteSpec) -> (Vec<HostPattern>, Vec<Problem>, Vec<Problem>) {
+    fn judge_hosts(
+        &self,
+        name: &Name,
+        spec: &EdgeSiteSpec,
+    ) -> (Vec<HostPattern>, Vec<Problem>, Vec<Problem>) {
         let (mut good, mut lost, mut malformed) = (BTreeSet::new(), Vec::new(), Vec::new());
         for text in &spec.hosts {
             match site::served_host(text, self.settings.standalone) {
@@ -227,7 +242,11 @@ impl Index {
     fn ask_for_files(&self, name: &Name, changes: &mut Changes) -> bool {
         let positions = self.reverse.by_site.get(name).into_iter().flatten();
         let unread: Vec<_> = positions
-            .filter(|position| self.published.get(*position).is_some_and(|there| there.files.is_none()))
+            .filter(|position| {
+                self.published
+                    .get(*position)
+                    .is_some_and(|there| there.files.is_none())
+            })
             .cloned()
             .collect();
         let any = !unread.is_empty();
@@ -239,15 +258,26 @@ impl Index {
         if !self.regions_are_known() {
             return;
         }
-        for region in spec.regions.iter().filter(|region| !self.region_objects.contains_key(*region)) {
+        for region in spec
+            .regions
+            .iter()
+            .filter(|region| !self.region_objects.contains_key(*region))
+        {
             rendered.unresolved.push(Problem::new(
                 reason::REGION_NOT_FOUND,
                 format!("regions: there is no EdgeRegion {region}"),
             ));
         }
-        let services: Vec<&str> =
-            spec.origins.iter().filter(|o| o.service.is_some()).map(|o| o.name.as_str()).collect();
-        for (region, _) in self.regions_of(&spec.regions).filter(|(_, region)| !region.service_sameness) {
+        let services: Vec<&str> = spec
+            .origins
+            .iter()
+            .filter(|o| o.service.is_some())
+            .map(|o| o.name.as_str())
+            .collect();
+        for (region, _) in self
+            .regions_of(&spec.regions)
+            .filter(|(_, region)| !region.service_sameness)
+        {
             for origin in &services {
                 rendered.unresolved.push(Problem::new(
                     reason::SERVICE_NOT_IN_REGION,
@@ -275,10 +305,17 @@ impl Index {
                 Ok(rendered) => {
                     files.insert(region_name.clone(), rendered);
                 }
-                Err(error) => rendered.problems.push(Problem::invalid(format!("it can't be written: {error}"))),
+                Err(error) => rendered
+                    .problems
+                    .push(Problem::invalid(format!("it can't be written: {error}"))),
             }
         }
-        let bytes = |files: &Files| files.iter().map(|(name, bytes)| name.len() + bytes.len()).sum::<usize>();
+        let bytes = |files: &Files| {
+            files
+                .iter()
+                .map(|(name, bytes)| name.len() + bytes.len())
+                .sum::<usize>()
+        };
         if let Some(bytes) = files.values().map(bytes).max().filter(|bytes| *bytes > MAX_BYTES) {
             rendered.problems.push(Problem::new(
                 reason::TOO_LARGE,
@@ -289,7 +326,10 @@ impl Index {
             ));
             return self.keep_last_good(name, Some(spec), rendered, changes);
         }
-        let hashes = files.iter().map(|(region, files)| (region.clone(), bundle::hash(files))).collect();
+        let hashes = files
+            .iter()
+            .map(|(region, files)| (region.clone(), bundle::hash(files)))
+            .collect();
         Some(Outcome {
             rendered,
             files,
@@ -317,13 +357,23 @@ impl Index {
             None => self.regions.keys().collect(),
         };
         for position in self.reverse.by_site.get(name).into_iter().flatten() {
-            let Some(published) = self.published.get(position).filter(|_| served.contains(&position.region)) else {
+            let Some(published) = self
+                .published
+                .get(position)
+                .filter(|_| served.contains(&position.region))
+            else {
                 continue;
             };
-            let lost: Vec<HostPattern> =
-                published.hosts.iter().filter(|host| self.has_lost(host, name)).cloned().collect();
+            let lost: Vec<HostPattern> = published
+                .hosts
+                .iter()
+                .filter(|host| self.has_lost(host, name))
+                .cloned()
+                .collect();
             if lost.is_empty() {
-                outcome.hashes.insert(position.region.clone(), published.hash.clone());
+                outcome
+                    .hashes
+                    .insert(position.region.clone(), published.hash.clone());
                 outcome.last_good = true;
                 continue;
             }
@@ -332,7 +382,9 @@ impl Index {
                 return None;
             };
             if let Some(files) = without_hosts(files, &lost) {
-                outcome.hashes.insert(position.region.clone(), bundle::hash(&files));
+                outcome
+                    .hashes
+                    .insert(position.region.clone(), bundle::hash(&files));
                 outcome.files.insert(position.region.clone(), files);
                 outcome.last_good = true;
             }
@@ -352,12 +404,16 @@ impl Index {
         // Not decided yet: nothing is taken away.
         let undecided = state.status.is_none();
         let expected = self.position(name, &position.region) == *position;
-        expected && (undecided && self.regions.contains_key(&position.region) || state.hashes.contains_key(&position.region))
+        expected
+            && (undecided && self.regions.contains_key(&position.region)
+                || state.hashes.contains_key(&position.region))
     }
 
     fn tell_policies(&mut self, changes: &mut Changes) {
         for key in std::mem::take(&mut self.dirty.policies) {
-            let Some(policy) = self.policies.get(&key) else { continue };
+            let Some(policy) = self.policies.get(&key) else {
+                continue;
+            };
             let status = self.policy_status(policy);
             self.tell(status, changes);
         }

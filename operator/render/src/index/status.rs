@@ -25,7 +25,10 @@ impl Index {
             condition_of(
                 condition::RESOLVED_REFS,
                 &rendered.unresolved,
-                (reason::RESOLVED, "Everything that it refers to is there".to_owned()),
+                (
+                    reason::RESOLVED,
+                    "Everything that it refers to is there".to_owned(),
+                ),
             ),
         ];
         conditions.extend(rendered.certificate.clone());
@@ -66,7 +69,10 @@ impl Index {
         for target in targets {
             let effect = match &policy.content {
                 Ok(_) => self.effect(policy, target),
-                Err(_) => Err(Problem::new(reason::INVALID, "the policy is refused, see its condition Accepted")),
+                Err(_) => Err(Problem::new(
+                    reason::INVALID,
+                    "the policy is refused, see its condition Accepted",
+                )),
             };
             let condition = match &effect {
                 Ok(()) => Condition::good(condition::ACCEPTED, reason::ACCEPTED, "It is in effect here"),
@@ -109,7 +115,11 @@ impl Index {
             status.conditions = vec![Condition::bad(condition::ACCEPTED, reason::CONFLICTED, message)];
             return status;
         }
-        let reach = if every_site { "every site" } else { "the sites that its selector selects" };
+        let reach = if every_site {
+            "every site"
+        } else {
+            "the sites that its selector selects"
+        };
         let how = match mode {
             Mode::Default => "as a default",
             Mode::Enforced => "whatever their own policies say",
@@ -119,7 +129,10 @@ impl Index {
             let count = if every_site {
                 self.sites.len()
             } else {
-                self.sites.values().filter(|state| state.shared.contains(&policy.key)).count()
+                self.sites
+                    .values()
+                    .filter(|state| state.shared.contains(&policy.key))
+                    .count()
             };
             status.target_count = i64::try_from(count).unwrap_or(i64::MAX);
             status.carriers = self.settings_carriers();
@@ -128,7 +141,12 @@ impl Index {
     }
 
     fn status(&self, policy: &Policy, good: String, unresolved: &[Problem]) -> StatusUpdate {
-        let problems = policy.content.as_ref().err().map(Vec::as_slice).unwrap_or_default();
+        let problems = policy
+            .content
+            .as_ref()
+            .err()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
         let mut accepted = condition_of(condition::ACCEPTED, problems, (reason::ACCEPTED, good));
         let stays = !problems.is_empty() && policy.is_shared() && self.stays(&policy.key);
         if stays {
@@ -146,7 +164,10 @@ impl Index {
                 condition_of(
                     condition::RESOLVED_REFS,
                     unresolved,
-                    (reason::RESOLVED, "Everything that it refers to is there".to_owned()),
+                    (
+                        reason::RESOLVED,
+                        "Everything that it refers to is there".to_owned(),
+                    ),
                 ),
             ],
             config_hash: None,
@@ -164,6 +185,8 @@ fn combined<'a>(hashes: impl Iterator<Item = &'a ContentHash>) -> Option<Content
     match all.as_slice() {
         [] => None,
         [first, rest @ ..] if rest.iter().all(|hash| hash == first) => Some((*first).clone()),
-        all => Some(ContentHash::of_parts(all.iter().map(|hash| hash.as_str().as_bytes()))),
+        all => Some(ContentHash::of_parts(
+            all.iter().map(|hash| hash.as_str().as_bytes()),
+        )),
     }
 }

@@ -62,22 +62,35 @@ impl From<crds::EdgeRegion> for Object {
 impl From<&core::Namespace> for Object {
     fn from(namespace: &core::Namespace) -> Self {
         let meta = &namespace.metadata;
-        Self::Namespace(meta.name.clone().unwrap_or_default(), meta.labels.clone().unwrap_or_default())
+        Self::Namespace(
+            meta.name.clone().unwrap_or_default(),
+            meta.labels.clone().unwrap_or_default(),
+        )
     }
 }
 
 impl From<&core::Node> for Object {
     fn from(node: &core::Node) -> Self {
         let listed = node.status.as_ref().and_then(|status| status.addresses.as_ref());
-        let addresses = listed.into_iter().flatten().filter_map(|address| address.address.parse().ok());
-        Self::Node(node.metadata.name.clone().unwrap_or_default(), addresses.collect())
+        let addresses = listed
+            .into_iter()
+            .flatten()
+            .filter_map(|address| address.address.parse().ok());
+        Self::Node(
+            node.metadata.name.clone().unwrap_or_default(),
+            addresses.collect(),
+        )
     }
 }
 
 impl From<&networking::ServiceCIDR> for Object {
     fn from(cidr: &networking::ServiceCIDR) -> Self {
         let listed = cidr.spec.as_ref().and_then(|spec| spec.cidrs.as_ref());
-        let networks: Vec<IpNet> = listed.into_iter().flatten().filter_map(|net| net.parse().ok()).collect();
+        let networks: Vec<IpNet> = listed
+            .into_iter()
+            .flatten()
+            .filter_map(|net| net.parse().ok())
+            .collect();
         Self::ServiceCidr(cidr.metadata.name.clone().unwrap_or_default(), networks)
     }
 }
@@ -104,14 +117,24 @@ impl From<&discovery::EndpointSlice> for Object {
         let name = name_of(&slice.metadata);
         let label = |key: &str| {
             let labels = slice.metadata.labels.as_ref();
-            labels.and_then(|labels| labels.get(key)).cloned().unwrap_or_default()
+            labels
+                .and_then(|labels| labels.get(key))
+                .cloned()
+                .unwrap_or_default()
         };
         let ports = slice.ports.iter().flatten();
         let endpoint = |endpoint: &discovery::Endpoint| SliceEndpoint {
-            addresses: endpoint.addresses.iter().filter_map(|address| address.parse().ok()).collect(),
+            addresses: endpoint
+                .addresses
+                .iter()
+                .filter_map(|address| address.parse().ok())
+                .collect(),
             ready: endpoint.conditions.as_ref().and_then(|c| c.ready).unwrap_or(true),
             pod: endpoint.target_ref.as_ref().and_then(|target| {
-                let same = target.namespace.as_ref().is_none_or(|namespace| *namespace == name.namespace);
+                let same = target
+                    .namespace
+                    .as_ref()
+                    .is_none_or(|namespace| *namespace == name.namespace);
                 (target.kind.as_deref() == Some("Pod") && same).then(|| target.name.clone())?
             }),
         };
@@ -135,13 +158,20 @@ impl From<&core::Pod> for Object {
     fn from(pod: &core::Pod) -> Self {
         let status = pod.status.clone().unwrap_or_default();
         let ips = status.pod_ips.unwrap_or_default().into_iter().map(|ip| ip.ip);
-        let mut ips: Vec<IpAddr> = ips.chain(status.pod_ip).filter_map(|ip| ip.parse().ok()).collect();
+        let mut ips: Vec<IpAddr> = ips
+            .chain(status.pod_ip)
+            .filter_map(|ip| ip.parse().ok())
+            .collect();
         ips.sort();
         ips.dedup();
         Self::Pod(Pod {
             name: name_of(&pod.metadata),
             ips,
-            host_network: pod.spec.as_ref().and_then(|spec| spec.host_network).unwrap_or(false),
+            host_network: pod
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.host_network)
+                .unwrap_or(false),
         })
     }
 }
@@ -149,13 +179,19 @@ impl From<&core::Pod> for Object {
 impl From<core::Secret> for Object {
     fn from(secret: core::Secret) -> Self {
         let labels = secret.metadata.labels.as_ref();
-        let mut data: BTreeMap<String, Vec<u8>> =
-            secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect();
+        let mut data: BTreeMap<String, Vec<u8>> = secret
+            .data
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(key, value)| (key, value.0))
+            .collect();
         // Only files have it: the API server moves it into `data`.
         let text = secret.string_data.unwrap_or_default();
         data.extend(text.into_iter().map(|(key, value)| (key, value.into_bytes())));
         Self::Secret(Secret {
-            usable: labels.and_then(|labels| labels.get(USE_LABEL)).is_some_and(|value| value == "true"),
+            usable: labels
+                .and_then(|labels| labels.get(USE_LABEL))
+                .is_some_and(|value| value == "true"),
             name: name_of(&secret.metadata),
             kind: secret.type_.unwrap_or_else(|| "Opaque".to_owned()),
             data,
@@ -166,7 +202,13 @@ impl From<core::Secret> for Object {
 impl Invalid {
     /// From an object as it was read, whose spec doesn't fit the types. `None` for kinds that aren't ours.
     pub fn from_value(object: &Value, problem: &str) -> Option<Self> {
-        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |pointer: &str| {
+            object
+                .pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         let name = Name::new(text("/metadata/namespace"), text("/metadata/name"));
         let policy = |kind| {
             Key::Policy(PolicyKey {
@@ -184,7 +226,10 @@ impl Invalid {
         let targets = object.pointer("/spec/targetRefs").and_then(Value::as_array);
         Some(Self {
             key,
-            generation: object.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default(),
+            generation: object
+                .pointer("/metadata/generation")
+                .and_then(Value::as_i64)
+                .unwrap_or_default(),
             problem: problem.to_owned(),
             targets: targets
                 .into_iter()

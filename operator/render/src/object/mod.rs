@@ -81,7 +81,12 @@ pub enum Object {
 impl Object {
     /// Its key.
     pub fn key(&self) -> Key {
-        let policy = |kind, meta: &Meta| Key::Policy(PolicyKey { kind, name: meta.key() });
+        let policy = |kind, meta: &Meta| {
+            Key::Policy(PolicyKey {
+                kind,
+                name: meta.key(),
+            })
+        };
         match self {
             Self::EdgeSite(meta, _) => Key::EdgeSite(meta.key()),
             Self::CachePolicy(meta, _) => policy(PolicyKind::CachePolicy, meta),
@@ -181,7 +186,13 @@ pub struct Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Secret({} {} {:?})", self.name, self.kind, self.data.keys().collect::<Vec<_>>())
+        write!(
+            f,
+            "Secret({} {} {:?})",
+            self.name,
+            self.kind,
+            self.data.keys().collect::<Vec<_>>()
+        )
     }
 }
 
@@ -205,6 +216,10 @@ pub struct Published {
 
 impl fmt::Debug for Published {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Published({:?} {:?} {:?})", self.position, self.hash, self.hosts)
+        write!(
+            f,
+            "Published({:?} {:?} {:?})",
+            self.position, self.hash, self.hosts
+        )
     }
 }

@@ -47,7 +47,11 @@ pub(super) fn compile(id: &PolicyId, spec: &CachePolicySpec) -> Result<CachePoli
             .unwrap_or(rfc.max_object_bytes),
         strict_headers: *strict_headers,
     };
-    if problems.is_empty() { Ok(compiled) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(compiled)
+    } else {
+        Err(problems)
+    }
 }
 
 fn key_of(key: &crds::CacheKey) -> CacheKey {
@@ -110,7 +114,11 @@ fn times(ttl: &crds::Ttl, problems: &mut Vec<Problem>) -> Ttl {
         stale_while_revalidate_ms: millis("staleWhileRevalidate", stale_while_revalidate),
         stale_if_error_ms: millis("staleIfError", stale_if_error),
     };
-    if compiled.min_ms.zip(compiled.max_ms).is_some_and(|(min, max)| min > max) {
+    if compiled
+        .min_ms
+        .zip(compiled.max_ms)
+        .is_some_and(|(min, max)| min > max)
+    {
         problems.push(Problem::invalid("ttl.min is longer than ttl.max"));
     }
     compiled

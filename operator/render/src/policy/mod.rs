@@ -43,7 +43,12 @@ pub(crate) enum Content {
 }
 
 impl Policy {
-    pub(crate) fn from_rate(key: PolicyKey, meta: &Meta, spec: &crds::RateRuleSpec, settings: &Settings) -> Self {
+    pub(crate) fn from_rate(
+        key: PolicyKey,
+        meta: &Meta,
+        spec: &crds::RateRuleSpec,
+        settings: &Settings,
+    ) -> Self {
         let compiled = rate::compile(&key.id(), spec).map(|rule| Content::Rate(Arc::new(rule)));
         let attachment = Attachment {
             targets: &spec.target_refs,
@@ -54,7 +59,12 @@ impl Policy {
         Self::new(key, meta, &attachment, compiled, settings)
     }
 
-    pub(crate) fn from_cache(key: PolicyKey, meta: &Meta, spec: &crds::CachePolicySpec, settings: &Settings) -> Self {
+    pub(crate) fn from_cache(
+        key: PolicyKey,
+        meta: &Meta,
+        spec: &crds::CachePolicySpec,
+        settings: &Settings,
+    ) -> Self {
         let compiled = cache::compile(&key.id(), spec).map(|policy| Content::Cache(Arc::new(policy)));
         let attachment = Attachment {
             targets: &spec.target_refs,
@@ -66,7 +76,12 @@ impl Policy {
     }
 
     /// A policy that can't be read.
-    pub(crate) fn unreadable(key: PolicyKey, generation: i64, targets: Vec<TargetRef>, problem: &str) -> Self {
+    pub(crate) fn unreadable(
+        key: PolicyKey,
+        generation: i64,
+        targets: Vec<TargetRef>,
+        problem: &str,
+    ) -> Self {
         Self {
             key,
             generation,
@@ -98,7 +113,9 @@ impl Policy {
 
     /// The part that carries it, for a platform's policy that is in order.
     pub(crate) fn part(&self) -> Option<Part> {
-        let Reach::Shared(mode, _) = &self.reach else { return None };
+        let Reach::Shared(mode, _) = &self.reach else {
+            return None;
+        };
         Some(match self.content.as_ref().ok()? {
             Content::Rate(rule) => Part::Rate {
                 mode: *mode,
@@ -153,9 +170,14 @@ impl Attachment<'_> {
             PolicyScope::AllSites => None,
             PolicyScope::Selected => Some(self.selector.cloned().unwrap_or_default()),
         };
-        let problem = selector.as_ref().filter(|s| s.sites.is_none() && s.namespaces.is_none()).map(|_| {
-            Problem::invalid("selector: give sites, namespaces or both; for every site use scope AllSites")
-        });
+        let problem = selector
+            .as_ref()
+            .filter(|s| s.sites.is_none() && s.namespaces.is_none())
+            .map(|_| {
+                Problem::invalid(
+                    "selector: give sites, namespaces or both; for every site use scope AllSites",
+                )
+            });
         (Reach::Shared(mode, selector), problem)
     }
 }

@@ -36,7 +36,9 @@ pub(super) fn compile(id: &PolicyId, spec: &RateRuleSpec) -> Result<RateRule, Ve
     let period_ms = rate.period.as_millis().unwrap_or_default();
     if !PERIOD_MS.contains(&period_ms) {
         let period = &rate.period.0;
-        problems.push(Problem::invalid(format!("rate.period: {period} is not between 1s and 1d")));
+        problems.push(Problem::invalid(format!(
+            "rate.period: {period} is not between 1s and 1d"
+        )));
     }
     let matches: Vec<_> = matches.iter().map(request_match).collect();
     let name = || key.name.clone().unwrap_or_default();
@@ -58,5 +60,9 @@ pub(super) fn compile(id: &PolicyId, spec: &RateRuleSpec) -> Result<RateRule, Ve
         burst: burst.unwrap_or(rate.requests),
         status: excess.status.unwrap_or(429),
     };
-    if problems.is_empty() { Ok(compiled) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(compiled)
+    } else {
+        Err(problems)
+    }
 }

@@ -5,13 +5,20 @@ use crate::object::Labels;
 /// Whether a site with these labels, in a namespace with those, is selected. Both must match where both are
 /// given.
 pub(crate) fn selects(selector: &SiteSelector, site: &Labels, namespace: &Labels) -> bool {
-    let given = |selector: &Option<LabelSelector>, labels| selector.as_ref().is_none_or(|s| matches(s, labels));
+    let given =
+        |selector: &Option<LabelSelector>, labels| selector.as_ref().is_none_or(|s| matches(s, labels));
     given(&selector.sites, site) && given(&selector.namespaces, namespace)
 }
 
 fn matches(selector: &LabelSelector, labels: &Labels) -> bool {
-    selector.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
-        && selector.match_expressions.iter().all(|expression| holds(expression, labels))
+    selector
+        .match_labels
+        .iter()
+        .all(|(key, value)| labels.get(key) == Some(value))
+        && selector
+            .match_expressions
+            .iter()
+            .all(|expression| holds(expression, labels))
 }
 
 fn holds(expression: &LabelExpression, labels: &Labels) -> bool {

@@ -28,7 +28,10 @@ pub(crate) struct Pair {
 }
 
 fn invalid(secret: &Secret, what: impl std::fmt::Display) -> Problem {
-    Problem::new(reason::INVALID_CERTIFICATE, format!("Secret {}: {what}", secret.name.name))
+    Problem::new(
+        reason::INVALID_CERTIFICATE,
+        format!("Secret {}: {what}", secret.name.name),
+    )
 }
 
 /// A certificate towards visitors.
@@ -67,14 +70,20 @@ fn usable(secret: &Secret) -> Result<(), Problem> {
     }
     Err(Problem::new(
         reason::SECRET_NOT_USABLE,
-        format!("Secret {} lacks the label {USE_LABEL}, which lets edges use it", secret.name.name),
+        format!(
+            "Secret {} lacks the label {USE_LABEL}, which lets edges use it",
+            secret.name.name
+        ),
     ))
 }
 
 fn pair(secret: &Secret) -> Result<Pair, Problem> {
     if secret.kind != TLS_TYPE {
         let kind = &secret.kind;
-        return Err(invalid(secret, format!("it has type {kind}; a certificate needs type {TLS_TYPE}")));
+        return Err(invalid(
+            secret,
+            format!("it has type {kind}; a certificate needs type {TLS_TYPE}"),
+        ));
     }
     let chain_pem = field(secret, "tls.crt")?;
     let key_pem = field(secret, "tls.key")?;
@@ -103,7 +112,10 @@ fn chain(secret: &Secret, name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'
         .collect::<Result<_, _>>()
         .map_err(|error| invalid(secret, format!("{name}: not PEM: {error}")))?;
     if chain.is_empty() {
-        return Err(invalid(secret, format!("{name} holds no certificate (no -----BEGIN CERTIFICATE-----)")));
+        return Err(invalid(
+            secret,
+            format!("{name} holds no certificate (no -----BEGIN CERTIFICATE-----)"),
+        ));
     }
     Ok(chain)
 }
@@ -113,17 +125,31 @@ fn private_key(secret: &Secret, pem: &[u8]) -> Result<PrivateKeyDer<'static>, Pr
         .iter()
         .any(|mark| pem.windows(mark.len()).any(|window| window == *mark));
     if encrypted {
-        return Err(invalid(secret, "tls.key is encrypted; store it without a passphrase"));
+        return Err(invalid(
+            secret,
+            "tls.key is encrypted; store it without a passphrase",
+        ));
     }
     PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
         // The parser's words may quote the key.
-        invalid(secret, "tls.key holds no private key that can be read (PKCS#8, SEC1 or PKCS#1 in PEM)")
+        invalid(
+            secret,
+            "tls.key holds no private key that can be read (PKCS#8, SEC1 or PKCS#1 in PEM)",
+        )
     })
 }
 
-fn check_pair(secret: &Secret, chain: Vec<CertificateDer<'static>>, key: &PrivateKeyDer<'_>) -> Result<(), Problem> {
-    let signer = rustls::crypto::aws_lc_rs::sign::any_supported_type(key)
-        .map_err(|_| invalid(secret, "tls.key is broken, or of a kind that TLS doesn't use (RSA, ECDSA, Ed25519)"))?;
+fn check_pair(
+    secret: &Secret,
+    chain: Vec<CertificateDer<'static>>,
+    key: &PrivateKeyDer<'_>,
+) -> Result<(), Problem> {
+    let signer = rustls::crypto::aws_lc_rs::sign::any_supported_type(key).map_err(|_| {
+        invalid(
+            secret,
+            "tls.key is broken, or of a kind that TLS doesn't use (RSA, ECDSA, Ed25519)",
+        )
+    })?;
     rustls::sign::CertifiedKey::new(chain, signer).keys_match().map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => invalid(
             secret,
@@ -137,8 +163,12 @@ fn check_pair(secret: &Secret, chain: Vec<CertificateDer<'static>>, key: &Privat
 fn facts(secret: &Secret, chain: &[CertificateDer<'_>]) -> Result<Pair, Problem> {
     let mut facts: Option<Pair> = None;
     for (i, der) in chain.iter().enumerate() {
-        let (_, certificate) = X509Certificate::from_der(der)
-            .map_err(|error| invalid(secret, format!("tls.crt: certificate {} can't be read: {error}", i + 1)))?;
+        let (_, certificate) = X509Certificate::from_der(der).map_err(|error| {
+            invalid(
+                secret,
+                format!("tls.crt: certificate {} can't be read: {error}", i + 1),
+            )
+        })?;
         let validity = certificate.validity();
         let not_after = timestamp(validity.not_after.timestamp());
         match &mut facts {

@@ -30,9 +30,13 @@ pub(crate) fn edits(edits: &crds::HeaderEdits, place: &str, problems: &mut Vec<P
         let mut compiled = Vec::new();
         for (i, field) in list.iter().enumerate() {
             let place = format!("{place}.{verb}[{i}]");
-            let Some(name) = field_name(&field.name, &place, problems) else { continue };
+            let Some(name) = field_name(&field.name, &place, problems) else {
+                continue;
+            };
             if unique && !seen.insert(name.clone()) {
-                problems.push(Problem::invalid(format!("{place}: {name} is set twice: keep one of them")));
+                problems.push(Problem::invalid(format!(
+                    "{place}: {name} is set twice: keep one of them"
+                )));
             } else if let Some(value) = field_value(&field.value, &place, problems) {
                 compiled.push((name, value));
             }

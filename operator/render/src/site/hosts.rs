@@ -25,7 +25,9 @@ pub(crate) fn check_target(text: &str, place: &str, problems: &mut Vec<Problem>)
     if !is_target(text) {
         problems.push(Problem::new(
             reason::INVALID_HOST,
-            format!("{place}: {text:?} is not a host: write a DNS name or an address, with a port if need be"),
+            format!(
+                "{place}: {text:?} is not a host: write a DNS name or an address, with a port if need be"
+            ),
         ));
     }
 }
@@ -33,7 +35,8 @@ pub(crate) fn check_target(text: &str, place: &str, problems: &mut Vec<Problem>)
 fn is_target(text: &str) -> bool {
     if let Some(rest) = text.strip_prefix('[') {
         return rest.split_once(']').is_some_and(|(address, port)| {
-            address.parse::<std::net::Ipv6Addr>().is_ok() && (port.is_empty() || is_port(port.strip_prefix(':')))
+            address.parse::<std::net::Ipv6Addr>().is_ok()
+                && (port.is_empty() || is_port(port.strip_prefix(':')))
         });
     }
     let (name, port) = match text.split_once(':') {
@@ -52,7 +55,9 @@ fn is_name(name: &str) -> bool {
     name.len() <= 253
         && name.split('.').all(|label| {
             (1..=63).contains(&label.len())
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
                 && !label.starts_with('-')
                 && !label.ends_with('-')
         })
@@ -64,10 +69,30 @@ mod tests {
 
     #[test]
     fn a_target_is_a_name_or_an_address_with_a_port_if_need_be() {
-        for good in ["a.example", "app", "my_app.local:8080", "192.0.2.1", "192.0.2.1:80", "[::1]", "[::1]:80"] {
+        for good in [
+            "a.example",
+            "app",
+            "my_app.local:8080",
+            "192.0.2.1",
+            "192.0.2.1:80",
+            "[::1]",
+            "[::1]:80",
+        ] {
             assert!(is_target(good), "{good}");
         }
-        for bad in ["", "a b", "a/b", "a:", "a:0", "a:70000", "::1", "[::1", "[::1]x", "-a.example", "a..b"] {
+        for bad in [
+            "",
+            "a b",
+            "a/b",
+            "a:",
+            "a:0",
+            "a:70000",
+            "::1",
+            "[::1",
+            "[::1]x",
+            "-a.example",
+            "a..b",
+        ] {
             assert!(!is_target(bad), "{bad}");
         }
     }

@@ -37,7 +37,12 @@ impl LastGood {
     }
 
     pub(crate) fn names(&self, pair: &str) -> Option<&Vec<String>> {
-        let certificate = self.0.config.certificates.iter().find(|certificate| certificate.key_pair == pair)?;
+        let certificate = self
+            .0
+            .config
+            .certificates
+            .iter()
+            .find(|certificate| certificate.key_pair == pair)?;
         Some(&certificate.names)
     }
 

@@ -5,7 +5,11 @@ use breakwater_edge_config::{HeaderMatch, HeaderValueMatch, PathMatch, RequestMa
 
 /// A match as edges compare it.
 pub(crate) fn request_match(matched: &crds::RequestMatch) -> RequestMatch {
-    let crds::RequestMatch { path, methods, headers } = matched;
+    let crds::RequestMatch {
+        path,
+        methods,
+        headers,
+    } = matched;
     let mut methods = methods.clone();
     methods.sort();
     methods.dedup();
@@ -67,11 +71,11 @@ pub(crate) fn by_precedence<T>(routes: &mut [T], matched: impl Fn(&T) -> &Reques
 mod tests {
     use super::*;
 
-    fn path(kind: PathMatchType, value: &str) -> Option<crds::PathMatch> {
-        Some(crds::PathMatch {
+    fn path(kind: PathMatchType, value: &str) -> crds::PathMatch {
+        crds::PathMatch {
             kind,
             value: value.to_owned(),
-        })
+        }
     }
 
     fn header(name: &str) -> crds::HeaderMatch {
@@ -87,13 +91,28 @@ mod tests {
         let routes = [
             ("any", None, &[][..], 0),
             ("method", None, &["GET"][..], 0),
-            ("root", path(PathMatchType::Prefix, "/"), &[], 0),
-            ("short", path(PathMatchType::Prefix, "/a/"), &[], 0),
-            ("short with header", path(PathMatchType::Prefix, "/a"), &[], 1),
-            ("short with method", path(PathMatchType::Prefix, "/a"), &["GET"], 0),
-            ("long", path(PathMatchType::Prefix, "/a/b"), &[], 0),
-            ("exact", path(PathMatchType::Exact, "/a"), &[], 0),
-            ("exact with headers", path(PathMatchType::Exact, "/a"), &[], 2),
+            ("root", Some(path(PathMatchType::Prefix, "/")), &[], 0),
+            ("short", Some(path(PathMatchType::Prefix, "/a/")), &[], 0),
+            (
+                "short with header",
+                Some(path(PathMatchType::Prefix, "/a")),
+                &[],
+                1,
+            ),
+            (
+                "short with method",
+                Some(path(PathMatchType::Prefix, "/a")),
+                &["GET"],
+                0,
+            ),
+            ("long", Some(path(PathMatchType::Prefix, "/a/b")), &[], 0),
+            ("exact", Some(path(PathMatchType::Exact, "/a")), &[], 0),
+            (
+                "exact with headers",
+                Some(path(PathMatchType::Exact, "/a")),
+                &[],
+                2,
+            ),
         ];
         let mut compiled: Vec<(&str, RequestMatch)> = routes
             .into_iter()

@@ -137,7 +137,9 @@ fn config(input: &SiteInput<'_>, out: &mut Rendered) -> SiteConfig {
         response_headers: headers::edits(response_headers, "responseHeaders", problems),
         security_headers: visitor::security_headers(security_headers),
         cors: cors.as_ref().map(|cors| visitor::cors(cors, problems)),
-        hotlink: hotlink.as_ref().map(|hotlink| visitor::hotlink(hotlink, problems)),
+        hotlink: hotlink
+            .as_ref()
+            .map(|hotlink| visitor::hotlink(hotlink, problems)),
         client_address: visitor::client_address(client_address.as_ref(), problems),
         rates: Vec::new(),
         cache: None,
@@ -169,8 +171,14 @@ fn attach(config: &mut SiteConfig, input: &SiteInput<'_>, out: &mut Rendered) {
         let content = if let Some(content) = attached.content {
             Some(content.clone())
         } else {
-            let published = input.last_good.and_then(|last| last.policy(attached.section, &attached.id));
-            let then = if published.is_some() { "; what it said before stays" } else { "" };
+            let published = input
+                .last_good
+                .and_then(|last| last.policy(attached.section, &attached.id));
+            let then = if published.is_some() {
+                "; what it said before stays"
+            } else {
+                ""
+            };
             out.unresolved.push(Problem::new(
                 reason::POLICY_NOT_ACCEPTED,
                 format!("{}: it is refused, see its status{then}", attached.id),
@@ -182,7 +190,10 @@ fn attach(config: &mut SiteConfig, input: &SiteInput<'_>, out: &mut Rendered) {
         if attached.section.is_empty() {
             put(&content, &mut config.rates, &mut config.cache);
         }
-        let routes = config.routes.iter_mut().filter(|route| route.name == attached.section);
+        let routes = config
+            .routes
+            .iter_mut()
+            .filter(|route| route.name == attached.section);
         for route in routes {
             put(&content, &mut route.rates, &mut route.cache);
         }
@@ -205,12 +216,21 @@ pub(crate) fn file_name(secret: &str) -> String {
     if secret.len() <= 200 {
         secret.to_owned()
     } else {
-        format!("{}-{}", secret.get(..180).unwrap_or_default(), ContentHash::of(secret.as_bytes()).short())
+        format!(
+            "{}-{}",
+            secret.get(..180).unwrap_or_default(),
+            ContentHash::of(secret.as_bytes()).short()
+        )
     }
 }
 
 /// A site as one region serves it.
-pub(crate) fn for_region(bundle: &SiteBundle, spec: &crds::EdgeSiteSpec, https_port: u16, sameness: bool) -> SiteBundle {
+pub(crate) fn for_region(
+    bundle: &SiteBundle,
+    spec: &crds::EdgeSiteSpec,
+    https_port: u16,
+    sameness: bool,
+) -> SiteBundle {
     let mut bundle = bundle.clone();
     if let Some(redirect) = &mut bundle.config.tls.redirect {
         redirect.port = https_port;

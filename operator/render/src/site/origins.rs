@@ -27,7 +27,11 @@ pub(crate) struct Compiled {
 }
 
 /// An origin; Secrets are only named, the caller brings them.
-pub(crate) fn origin(origin: &crds::Origin, context: &OriginContext<'_>, problems: &mut Vec<Problem>) -> Compiled {
+pub(crate) fn origin(
+    origin: &crds::Origin,
+    context: &OriginContext<'_>,
+    problems: &mut Vec<Problem>,
+) -> Compiled {
     let crds::Origin {
         name,
         addresses,
@@ -55,7 +59,10 @@ pub(crate) fn origin(origin: &crds::Origin, context: &OriginContext<'_>, problem
             }
             Err(problem) => {
                 let reason = problem.reason.to_owned();
-                unresolved.push(Problem::new(problem.reason, format!("{place}: {}", problem.message)));
+                unresolved.push(Problem::new(
+                    problem.reason,
+                    format!("{place}: {}", problem.message),
+                ));
                 Endpoints::Unavailable { reason }
             }
         }
@@ -77,7 +84,9 @@ pub(crate) fn origin(origin: &crds::Origin, context: &OriginContext<'_>, problem
         timeouts: self::timeouts(timeouts, &place, problems),
         retries: retries.map_or_else(Retries::default, |attempts| Retries { attempts }),
         balancing: self::balancing(balancing),
-        health_check: health_check.as_ref().map(|check| self::health_check(check, &place, problems)),
+        health_check: health_check
+            .as_ref()
+            .map(|check| self::health_check(check, &place, problems)),
         max_connections: max_connections.unwrap_or(512),
         max_requests: max_requests.unwrap_or(4096),
     };
@@ -94,9 +103,16 @@ fn by_addresses(
     problems: &mut Vec<Problem>,
 ) -> Endpoints {
     let mut list = Vec::new();
-    for crds::OriginAddress { address, port, weight } in addresses {
+    for crds::OriginAddress {
+        address,
+        port,
+        weight,
+    } in addresses
+    {
         let Ok(parsed) = address.parse() else {
-            problems.push(Problem::invalid(format!("{place}: {address:?} is not an address; for a name use dns")));
+            problems.push(Problem::invalid(format!(
+                "{place}: {address:?} is not an address; for a name use dns"
+            )));
             continue;
         };
         if !context.addresses.allows(parsed) {
@@ -115,25 +131,38 @@ fn by_addresses(
         });
     }
     if list.iter().all(|endpoint| endpoint.weight == 0) {
-        problems.push(Problem::invalid(format!("{place}: at least one weight must be above 0")));
+        problems.push(Problem::invalid(format!(
+            "{place}: at least one weight must be above 0"
+        )));
     }
     list.sort();
     Endpoints::Addresses { list }
 }
 
-fn by_name(dns: &crds::DnsOrigin, place: &str, context: &OriginContext<'_>, problems: &mut Vec<Problem>) -> Endpoints {
+fn by_name(
+    dns: &crds::DnsOrigin,
+    place: &str,
+    context: &OriginContext<'_>,
+    problems: &mut Vec<Problem>,
+) -> Endpoints {
     let crds::DnsOrigin { name, port } = dns;
     let last = name.rsplit('.').next().unwrap_or_default();
     if !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()) {
-        problems.push(Problem::invalid(format!("{place}: {name} is an address: write it in addresses")));
+        problems.push(Problem::invalid(format!(
+            "{place}: {name} is an address: write it in addresses"
+        )));
     }
     // The edge judges each address that it connects to; a name that can only be refused is told here.
-    let of_cluster = [".svc", ".cluster.local"].iter().any(|suffix| name.ends_with(suffix));
+    let of_cluster = [".svc", ".cluster.local"]
+        .iter()
+        .any(|suffix| name.ends_with(suffix));
     let of_host = !context.standalone && (name == "localhost" || name.ends_with(".localhost"));
     if of_cluster || of_host {
         problems.push(Problem::new(
             reason::FORBIDDEN_ORIGIN,
-            format!("{place}: {name} is a name inside the cluster; use service for a Service of this namespace"),
+            format!(
+                "{place}: {name} is a name inside the cluster; use service for a Service of this namespace"
+            ),
         ));
     }
     if name.split('.').any(|label| label.is_empty() || label.len() > 63) {
@@ -155,7 +184,9 @@ fn tls(tls: &crds::OriginTls) -> OriginTls {
     OriginTls {
         server_name: server_name.clone(),
         ca_file: ca_ref.as_ref().map(|secret| super::file_name(&secret.name)),
-        client_key_pair: client_certificate_ref.as_ref().map(|secret| super::file_name(&secret.name)),
+        client_key_pair: client_certificate_ref
+            .as_ref()
+            .map(|secret| super::file_name(&secret.name)),
     }
 }
 
@@ -167,7 +198,12 @@ fn timeouts(timeouts: &crds::OriginTimeouts, place: &str, problems: &mut Vec<Pro
     } = timeouts;
     let default = OriginTimeouts::default();
     let mut millis = |duration: &Option<crds::Duration>, default, field| {
-        positive(duration.as_ref(), default, &format!("{place}: timeouts.{field}"), problems)
+        positive(
+            duration.as_ref(),
+            default,
+            &format!("{place}: timeouts.{field}"),
+            problems,
+        )
     };
     OriginTimeouts {
         connect_ms: millis(connect, default.connect_ms, "connect"),
@@ -176,7 +212,12 @@ fn timeouts(timeouts: &crds::OriginTimeouts, place: &str, problems: &mut Vec<Pro
     }
 }
 
-fn positive(duration: Option<&crds::Duration>, default: u64, place: &str, problems: &mut Vec<Problem>) -> u64 {
+fn positive(
+    duration: Option<&crds::Duration>,
+    default: u64,
+    place: &str,
+    problems: &mut Vec<Problem>,
+) -> u64 {
     match crds::millis_or(duration, default) {
         Ok(0) => problems.push(Problem::invalid(format!("{place}: must be longer than 0"))),
         Ok(millis) => return millis,
@@ -196,7 +237,9 @@ fn balancing(balancing: &crds::Balancing) -> Balancing {
                 key: match kind {
                     BalancingHashType::Path => HashKey::Path,
                     BalancingHashType::ClientAddress => HashKey::ClientAddress,
-                    BalancingHashType::Header => HashKey::Header(header.unwrap_or_default().to_ascii_lowercase()),
+                    BalancingHashType::Header => {
+                        HashKey::Header(header.unwrap_or_default().to_ascii_lowercase())
+                    }
                 },
             }
         }

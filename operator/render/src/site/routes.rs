@@ -6,7 +6,7 @@ use breakwater_edge_config::{
 };
 
 use super::matches::{by_precedence, matches_everything, request_match};
-use super::{hosts, headers};
+use super::{headers, hosts};
 use crate::problem::Problem;
 
 /// Name of the route that takes what no other matches. No route of a site can have it.
@@ -20,7 +20,9 @@ pub(crate) fn routes(spec: &crds::EdgeSiteSpec, problems: &mut Vec<Problem>) -> 
     for (i, route) in spec.routes.iter().enumerate() {
         compiled.extend(entries(route, i, spec, problems));
     }
-    let takes_all = compiled.iter().any(|route: &Route| matches_everything(&route.matches));
+    let takes_all = compiled
+        .iter()
+        .any(|route: &Route| matches_everything(&route.matches));
     if let (Some(origin), false) = (spec.origins.first(), takes_all) {
         compiled.push(Route {
             name: DEFAULT_ROUTE.to_owned(),
@@ -41,7 +43,12 @@ pub(crate) fn routes(spec: &crds::EdgeSiteSpec, problems: &mut Vec<Problem>) -> 
 }
 
 /// Entries of one name share their policies' counts.
-fn entries(route: &crds::Route, i: usize, spec: &crds::EdgeSiteSpec, problems: &mut Vec<Problem>) -> Vec<Route> {
+fn entries(
+    route: &crds::Route,
+    i: usize,
+    spec: &crds::EdgeSiteSpec,
+    problems: &mut Vec<Problem>,
+) -> Vec<Route> {
     let crds::Route {
         name,
         matches,
@@ -54,12 +61,16 @@ fn entries(route: &crds::Route, i: usize, spec: &crds::EdgeSiteSpec, problems: &
         opaque_paths,
     } = route;
     let place = format!("routes[{i}]");
-    let Some(action) = action(route, &place, spec, problems) else { return Vec::new() };
+    let Some(action) = action(route, &place, spec, problems) else {
+        return Vec::new();
+    };
     let entry = Route {
         name: name.clone(),
         matches: RequestMatch::default(),
         action,
-        rewrite: rewrite.as_ref().map(|rewrite| self::rewrite(rewrite, &place, problems)),
+        rewrite: rewrite
+            .as_ref()
+            .map(|rewrite| self::rewrite(rewrite, &place, problems)),
         request_headers: headers::edits(request_headers, &format!("{place}.requestHeaders"), problems),
         response_headers: headers::edits(response_headers, &format!("{place}.responseHeaders"), problems),
         cache: None,

@@ -62,7 +62,11 @@ pub(super) fn gather(input: &SiteInput<'_>, out: &mut Rendered) -> Material {
     material
 }
 
-fn fetch<'a>(secret: &SecretRef, input: &SiteInput<'a>, out: &mut Rendered) -> Result<Option<&'a Secret>, Problem> {
+fn fetch<'a>(
+    secret: &SecretRef,
+    input: &SiteInput<'a>,
+    out: &mut Rendered,
+) -> Result<Option<&'a Secret>, Problem> {
     match (input.secret)(&secret.name) {
         Fetched::There(secret) => Ok(Some(secret)),
         Fetched::Unknown => {
@@ -71,7 +75,10 @@ fn fetch<'a>(secret: &SecretRef, input: &SiteInput<'a>, out: &mut Rendered) -> R
         }
         Fetched::Absent => Err(Problem::new(
             reason::SECRET_NOT_FOUND,
-            format!("there is no Secret {} in namespace {}", secret.name, input.meta.namespace),
+            format!(
+                "there is no Secret {} in namespace {}",
+                secret.name, input.meta.namespace
+            ),
         )),
     }
 }
@@ -93,7 +100,10 @@ fn server(secret: &SecretRef, input: &SiteInput<'_>, out: &mut Rendered, materia
         .last_good
         .and_then(|last| Some((last.pair(&name)?.clone(), last.names(&name)?.clone())));
     let message = match &kept {
-        Some(_) => format!("{}; the certificate that was published before stays", problem.message),
+        Some(_) => format!(
+            "{}; the certificate that was published before stays",
+            problem.message
+        ),
         None => problem.message.clone(),
     };
     material.kept.extend(kept.map(|kept| (name, kept)));
@@ -117,8 +127,15 @@ fn towards_origin<T>(
         Err(problem) => {
             out.wants_last_good = true;
             let value = kept(&name);
-            let then = if value.is_some() { "what was published before stays" } else { "the origin is not used" };
-            out.unresolved.push(Problem::new(problem.reason, format!("{place}: {}; {then}", problem.message)));
+            let then = if value.is_some() {
+                "what was published before stays"
+            } else {
+                "the origin is not used"
+            };
+            out.unresolved.push(Problem::new(
+                problem.reason,
+                format!("{place}: {}; {then}", problem.message),
+            ));
             value.map(|value| (name, value))
         }
     }
@@ -129,8 +146,14 @@ fn towards_origin<T>(
 pub(super) fn drop_missing(config: &mut SiteConfig, material: &Material) {
     for origin in &mut config.origins {
         let Some(tls) = &mut origin.tls else { continue };
-        let no_ca = tls.ca_file.as_ref().is_some_and(|name| !material.cas.contains_key(name));
-        let no_pair = tls.client_key_pair.as_ref().is_some_and(|name| !material.client.contains_key(name));
+        let no_ca = tls
+            .ca_file
+            .as_ref()
+            .is_some_and(|name| !material.cas.contains_key(name));
+        let no_pair = tls
+            .client_key_pair
+            .as_ref()
+            .is_some_and(|name| !material.client.contains_key(name));
         if no_ca || no_pair {
             tls.ca_file.take_if(|_| no_ca);
             tls.client_key_pair.take_if(|_| no_pair);
@@ -156,8 +179,12 @@ impl Material {
             .collect();
         let mut bundle = SiteBundle::plain(config);
         bundle.key_pairs = self.client;
-        bundle.key_pairs.extend(self.kept.into_iter().map(|(name, (pair, _))| (name, pair)));
-        bundle.key_pairs.extend(self.server.into_iter().map(|(name, pair)| (name, pair.pem)));
+        bundle
+            .key_pairs
+            .extend(self.kept.into_iter().map(|(name, (pair, _))| (name, pair)));
+        bundle
+            .key_pairs
+            .extend(self.server.into_iter().map(|(name, pair)| (name, pair.pem)));
         bundle.ca_files = self.cas;
         bundle
     }
@@ -176,7 +203,8 @@ impl Material {
                 let text = host.to_string();
                 !names.iter().any(|name| {
                     **name == text
-                        || (!host.is_wildcard() && HostPattern::parse(name).is_ok_and(|name| name.covers(&text)))
+                        || (!host.is_wildcard()
+                            && HostPattern::parse(name).is_ok_and(|name| name.covers(&text)))
                 })
             })
             .collect()
@@ -184,7 +212,11 @@ impl Material {
 }
 
 /// `CertificateReady`, and when it may change by itself.
-pub(super) fn condition(input: &SiteInput<'_>, material: &Material, next: &mut Option<Timestamp>) -> Condition {
+pub(super) fn condition(
+    input: &SiteInput<'_>,
+    material: &Material,
+    next: &mut Option<Timestamp>,
+) -> Condition {
     let kind = condition::CERTIFICATE_READY;
     if input.spec.tls.certificate_refs.is_empty() {
         return Condition::good(
@@ -205,9 +237,14 @@ pub(super) fn condition(input: &SiteInput<'_>, material: &Material, next: &mut O
             let message = format!("Secret {name}: the certificate is not valid before {not_before}");
             problems.push(Problem::new(reason::INVALID_CERTIFICATE, message));
         } else if warn_at <= input.now {
-            soon.push(format!("Secret {name}: the certificate expires at {not_after}: renew it"));
+            soon.push(format!(
+                "Secret {name}: the certificate expires at {not_after}: renew it"
+            ));
         }
-        let change = [not_before, warn_at, not_after].into_iter().filter(|at| *at > input.now).min();
+        let change = [not_before, warn_at, not_after]
+            .into_iter()
+            .filter(|at| *at > input.now)
+            .min();
         *next = next.iter().copied().chain(change).min();
     }
     if problems.is_empty() {

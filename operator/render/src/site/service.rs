@@ -67,13 +67,23 @@ fn check<'a>(service: &'a Service, origin: &ServiceOrigin) -> Result<&'a str, Pr
     if !service.has_selector {
         return Err(Problem::new(
             reason::FORBIDDEN_ORIGIN,
-            format!("Service {name} has no selector, so its addresses are written by hand; use addresses for those"),
+            format!(
+                "Service {name} has no selector, so its addresses are written by hand; use addresses for those"
+            ),
         ));
     }
     let found = service.ports.iter().find(|(number, _)| number == port);
     found.map(|(_, name)| name.as_str()).ok_or_else(|| {
-        let ports: Vec<String> = service.ports.iter().map(|(number, _)| number.to_string()).collect();
-        let ports = if ports.is_empty() { "none".to_owned() } else { ports.join(", ") };
+        let ports: Vec<String> = service
+            .ports
+            .iter()
+            .map(|(number, _)| number.to_string())
+            .collect();
+        let ports = if ports.is_empty() {
+            "none".to_owned()
+        } else {
+            ports.join(", ")
+        };
         Problem::new(
             reason::SERVICE_NOT_FOUND,
             format!("Service {name} has no TCP port {port}; it has {ports}"),
@@ -94,7 +104,9 @@ struct Found {
 
 impl Found {
     fn slice(&mut self, slice: &EndpointSlice, port_name: &str, objects: &NamespaceObjects) {
-        let Some((_, port)) = slice.ports.iter().find(|(name, _)| name == port_name) else { return };
+        let Some((_, port)) = slice.ports.iter().find(|(name, _)| name == port_name) else {
+            return;
+        };
         for endpoint in slice.endpoints.iter().filter(|endpoint| endpoint.ready) {
             self.endpoint(endpoint, *port, objects);
         }
@@ -111,7 +123,11 @@ impl Found {
             self.host_network.insert(pod.name.name.clone());
             return;
         }
-        for address in endpoint.addresses.iter().filter(|address| pod.ips.contains(address)) {
+        for address in endpoint
+            .addresses
+            .iter()
+            .filter(|address| pod.ips.contains(address))
+        {
             self.list.insert(Endpoint {
                 address: *address,
                 port,
@@ -133,10 +149,16 @@ impl Found {
             )));
         }
         if self.strangers > 0 {
-            notes.push(Note(format!("{} endpoints are no Pods of this namespace and not used", self.strangers)));
+            notes.push(Note(format!(
+                "{} endpoints are no Pods of this namespace and not used",
+                self.strangers
+            )));
         }
         if self.list.len() > MAX_ENDPOINTS {
-            notes.push(Note(format!("only {MAX_ENDPOINTS} of {} Pods are used", self.list.len())));
+            notes.push(Note(format!(
+                "only {MAX_ENDPOINTS} of {} Pods are used",
+                self.list.len()
+            )));
         }
         (self.list.into_iter().take(MAX_ENDPOINTS).collect(), notes)
     }

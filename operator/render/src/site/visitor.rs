@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use breakwater_crds as crds;
 use breakwater_edge_config::{
-    ClientAddress, Cors, FrameOptions, HostPattern, Hotlink, Hsts, HttpsRedirect, OriginPattern, SecurityHeaders,
-    TlsSettings, TlsVersion,
+    ClientAddress, Cors, FrameOptions, HostPattern, Hotlink, Hsts, HttpsRedirect, OriginPattern,
+    SecurityHeaders, TlsSettings, TlsVersion,
 };
 use ipnet::IpNet;
 
@@ -107,7 +107,12 @@ pub(crate) fn cors(cors: &crds::Cors, problems: &mut Vec<Problem>) -> Cors {
         allow_credentials,
         max_age,
     } = cors;
-    let lower = |names: &[String]| names.iter().map(|name| name.to_ascii_lowercase()).collect::<Vec<_>>();
+    let lower = |names: &[String]| {
+        names
+            .iter()
+            .map(|name| name.to_ascii_lowercase())
+            .collect::<Vec<_>>()
+    };
     if *allow_credentials && allow_origins.iter().any(|origin| origin == "*") {
         problems.push(Problem::invalid(
             "cors: allowCredentials with origin * would let every site act as the visitor: list the trusted origins",
@@ -129,7 +134,11 @@ pub(crate) fn cors(cors: &crds::Cors, problems: &mut Vec<Problem>) -> Cors {
                 parsed
             })
             .collect(),
-        allow_methods: if allow_methods.is_empty() { simple() } else { allow_methods.clone() },
+        allow_methods: if allow_methods.is_empty() {
+            simple()
+        } else {
+            allow_methods.clone()
+        },
         allow_headers: lower(allow_headers),
         expose_headers: lower(expose_headers),
         allow_credentials: *allow_credentials,
@@ -156,7 +165,9 @@ fn origin_pattern(text: &str) -> Option<OriginPattern> {
     let name = host.strip_prefix("*.").unwrap_or(host);
     let label = |label: &str| {
         !label.is_empty()
-            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
     if !name.split('.').all(label) {
         return None;
@@ -201,8 +212,15 @@ pub(crate) fn hotlink(hotlink: &crds::Hotlink, problems: &mut Vec<Problem>) -> H
     }
 }
 
-pub(crate) fn client_address(client: Option<&crds::ClientAddress>, problems: &mut Vec<Problem>) -> ClientAddress {
-    let Some(crds::ClientAddress { trusted_proxies, header }) = client else {
+pub(crate) fn client_address(
+    client: Option<&crds::ClientAddress>,
+    problems: &mut Vec<Problem>,
+) -> ClientAddress {
+    let Some(crds::ClientAddress {
+        trusted_proxies,
+        header,
+    }) = client
+    else {
         return ClientAddress::default();
     };
     ClientAddress {
@@ -225,7 +243,8 @@ pub(crate) fn client_address(client: Option<&crds::ClientAddress>, problems: &mu
 
 fn network(text: &str) -> Option<IpNet> {
     let net: Option<IpNet> = text.parse().ok();
-    net.map(|net| net.trunc()).or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+    net.map(|net| net.trunc())
+        .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 #[cfg(test)]

@@ -203,7 +203,13 @@ pub fn list_members<'a>(value: &'a [u8], mut each: impl FnMut(&'a [u8])) {
             _ => {}
         }
     }
-    emit(value.get(start..).unwrap_or_default());
+    let rest = value.get(start..).unwrap_or_default();
+    if quoted {
+        // No quoted string then: a quote that is never closed must not hide what follows it.
+        rest.split(|byte| *byte == b',').for_each(emit);
+    } else {
+        emit(rest);
+    }
 }
 
 #[cfg(test)]
@@ -226,6 +232,9 @@ mod tests {
         let mut members = Vec::new();
         list_members(br#" a , b="x, \", y",, c,"#, |member| members.push(member));
         assert_eq!(members, [&b"a"[..], br#"b="x, \", y""#, b"c"]);
+        members.clear();
+        list_members(br#"a="1,2", b="x, no-store"#, |member| members.push(member));
+        assert_eq!(members, [&br#"a="1,2""#[..], br#"b="x"#, b"no-store"]);
     }
 
     proptest! {

@@ -164,7 +164,7 @@ impl FillWriter {
                 .as_ref()
                 .and_then(|answer| answer.leader.content_length);
             let rest = rest.map_or(0, |length| length.saturating_sub(state.orphaned_at));
-            let beyond = rest.max(end - state.orphaned_at) > limits.orphan_bytes;
+            let beyond = rest.max(end.saturating_sub(state.orphaned_at)) > limits.orphan_bytes;
             let give_up = !state.is_storing() || beyond;
             return Poll::Ready(if give_up { Err(Reason::Abandoned) } else { Ok(()) });
         }

@@ -453,32 +453,3 @@ fn age_is_the_larger_of_what_the_clocks_and_what_the_caches_before_say() {
     // The origin's clock is ahead: no age below what passed here.
     assert_eq!(age(&[control, ("date", LATER)], 0, 0), 10);
 }
-
-mod any_bytes {
-    use breakwater_edge_cache::{RequestDirectives, ResponseDirectives, parse_age};
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn no_field_makes_a_parser_panic(value in prop::collection::vec(any::<u8>(), 0..80)) {
-            let fields = [("cache-control", value.clone()), ("cdn-cache-control", value.clone()), ("age", value)];
-            let _ = ResponseDirectives::of(&fields);
-            let _ = ResponseDirectives::of_cdn(&fields);
-            let _ = RequestDirectives::of(&fields);
-            let _ = parse_age(&fields);
-        }
-
-        /// However a directive is wrapped, `no-store` is never lost behind text that isn't quoted.
-        #[test]
-        fn no_store_is_found_in_any_list(before in "[a-z=0-9 ,]{0,30}", after in "[a-z=0-9 ,\"]{0,30}") {
-            let fields = [("cache-control", format!("{before}, No-Store ,{after}"))];
-            prop_assert!(ResponseDirectives::of(&fields).no_store);
-        }
-
-        #[test]
-        fn delta_seconds_are_those_written(secs in any::<u64>()) {
-            let fields = [("cache-control", format!("max-age={secs}"))];
-            prop_assert_eq!(ResponseDirectives::of(&fields).max_age, Some(secs.min(1 << 31)));
-        }
-    }
-}

@@ -12,9 +12,9 @@ use std::time::Instant;
 
 use breakwater_edge_cache::{Cache, CacheConfig};
 use breakwater_edge_config::{
-    Balancing, Cors, Endpoints, HeaderEdits, HostHeader, HostPattern, Origin, OriginPattern, OriginProtocol,
-    OriginTimeouts, RequestMatch, Retries, Route, RouteAction, SecurityHeaders, SiteConfig, SiteId,
-    TlsSettings,
+    Balancing, CacheKey, CachePolicy, ClientAddress, Cors, Endpoints, HeaderEdits, HostHeader, HostPattern,
+    Hotlink, Origin, OriginPattern, OriginProtocol, OriginTimeouts, PolicyId, QueryKey, RateKey, RateRule,
+    RequestMatch, Retries, Route, RouteAction, SecurityHeaders, SiteConfig, SiteId, TlsSettings,
 };
 use breakwater_edge_guard::{RateTable, Seed};
 use breakwater_edge_proxy::compile::{Directory, Shared as Policies, Site};
@@ -50,6 +50,19 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+fn rate(key: RateKey) -> RateRule {
+    RateRule {
+        id: PolicyId(format!("RateRule/team/{key:?}")),
+        matches: Vec::new(),
+        key,
+        requests: 1_000_000,
+        period_ms: 1,
+        burst: 1_000_000,
+        status: 429,
+    }
+}
+
+/// A site with everything that a hit passes through.
 fn config(index: usize) -> SiteConfig {
     let name = format!("site-{index}");
     let host = |prefix: &str| HostPattern::parse(&format!("{prefix}{name}.example.com")).unwrap();
@@ -95,7 +108,7 @@ fn config(index: usize) -> SiteConfig {
         request_headers: HeaderEdits::default(),
         response_headers: HeaderEdits {
             remove: vec!["server".to_owned()],
-            set: vec![("x-site".to_owned(), name)],
+            set: vec![("x-site".to_owned(), name.clone())],
             add: Vec::new(),
         },
         security_headers: SecurityHeaders {
@@ -110,10 +123,33 @@ fn config(index: usize) -> SiteConfig {
             allow_credentials: true,
             max_age_secs: 1,
         }),
-        hotlink: None,
-        client_address: breakwater_edge_config::ClientAddress::default(),
-        rates: Vec::new(),
-        cache: None,
+        hotlink: Some(Hotlink {
+            allow_referers: vec![HostPattern::parse("app.example").unwrap()],
+            allow_empty: true,
+            extensions: vec!["css".to_owned()],
+            redirect: None,
+        }),
+        client_address: ClientAddress {
+            trusted_proxies: vec!["198.51.100.0/24".parse().unwrap()],
+            header: None,
+        },
+        rates: [
+            RateKey::ClientAddress,
+            RateKey::Cookie("sid".to_owned()),
+            RateKey::Site,
+        ]
+        .into_iter()
+        .map(rate)
+        .collect(),
+        cache: Some(CachePolicy {
+            key: CacheKey {
+                query: QueryKey::Deny(vec!["utm".to_owned()]),
+                sort_query: true,
+                headers: vec!["x-tenant".to_owned()],
+                cookies: vec!["theme".to_owned()],
+            },
+            ..CachePolicy::rfc()
+        }),
         shared: Vec::new(),
         debug_headers: false,
     }
@@ -144,7 +180,7 @@ fn conn() -> ConnFacts {
     }
 }
 
-const REQUEST: [(&str, &str); 8] = [
+const REQUEST: [(&str, &str); 11] = [
     ("Host", "site-0.example.com"),
     (
         "User-Agent",
@@ -159,6 +195,9 @@ const REQUEST: [(&str, &str); 8] = [
     ("Origin", "https://app.example"),
     ("Connection", "keep-alive"),
     ("Referer", "https://app.example/page"),
+    ("X-Forwarded-For", "203.0.113.9, 198.51.100.8"),
+    ("Cookie", "sid=1; theme=dark; lang=de"),
+    ("X-Tenant", "7"),
 ];
 
 const ANSWER: [(&str, &str); 7] = [
@@ -178,7 +217,7 @@ fn index<'a>(lines: &'a [(&'a str, &'a str)]) -> Fields<'a> {
 fn head<'a>() -> RequestHead<'a> {
     RequestHead {
         method: b"GET",
-        target: b"/assets/app.css?v=3",
+        target: b"/assets/app.css?v=3&utm=mail&a=1",
         fields: index(&REQUEST),
         ..RequestHead::default()
     }
@@ -231,7 +270,7 @@ fn a_hit_allocates_nothing_once_the_buffers_have_grown() {
     });
     println!(
         "a hit in the phases, building the head included: {:?}",
-        best.min()
+        best.min().unwrap_or_default()
     );
 }
 

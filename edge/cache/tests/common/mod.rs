@@ -13,8 +13,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use breakwater_edge_cache::{
     Begin, BeginMode, BeginRequest, Cache, CacheConfig, Chunk, FillReader, FillWriter, Finished, HeadEvent,
-    Hit, KeyBuilder, KeyTarget, Lookup, MethodClass, Now, OriginHead, Reason, RequestFacts, Site, StoreRules,
-    judge,
+    Hit, KeyBuilder, KeyTarget, Lookup, MethodClass, NotModified, Now, OriginHead, Reason, RequestFacts,
+    Site, Stale, StoreRules, judge,
 };
 
 pub(crate) type Pairs<'a> = &'a [(&'a str, &'a str)];
@@ -214,4 +214,35 @@ pub(crate) fn read_available(reader: &mut FillReader) -> (Vec<u8>, Option<Result
 
 pub(crate) fn ready(writer: &mut FillWriter) -> Poll<Result<(), Reason>> {
     writer.poll_ready(&mut Context::from_waker(Waker::noop()))
+}
+
+pub(crate) fn stale(lookup: Lookup) -> Stale {
+    match lookup {
+        Lookup::Stale(stale) => stale,
+        other => panic!("expected something stale, got {other:?}"),
+    }
+}
+
+pub(crate) fn validate(world: &World, request: Pairs<'_>, secs: u64) -> (FillWriter, FillReader, Hit) {
+    let found = stale(world.lookup("/", request, at(secs)));
+    match world.begin("/", request, Some(&found.hit), BeginMode::Shared, at(secs)) {
+        Begin::Lead(writer, reader) => (writer, reader, found.hit),
+        other => panic!("expected to lead, got {other:?}"),
+    }
+}
+
+pub(crate) fn confirm(
+    world: &World,
+    writer: FillWriter,
+    fields: Pairs<'_>,
+    secs: u64,
+) -> Result<(), FillWriter> {
+    let fields = fields.to_vec();
+    let facts = RequestFacts::of(writer.request(), true, false);
+    let answer = NotModified {
+        fields: &fields,
+        sent: at(secs),
+        received: at(secs),
+    };
+    writer.not_modified(&answer, facts, &world.rules)
 }

@@ -33,7 +33,9 @@ pub(crate) fn run<'a>(
         status: scratch.response.status,
         reason: end.aborted.or(state.reason),
         cache: state.cache,
-        origin_attempts: state.attempts + state.report.as_ref().map_or(0, |report| report.attempts()),
+        origin_attempts: state
+            .attempts
+            .saturating_add(state.report.as_ref().map_or(0, |report| report.attempts())),
         client: state.client.unwrap_or(peer),
         peer,
         protocol: conn.protocol,

@@ -51,6 +51,17 @@ fn a_fill_outlives_the_visitor_that_caused_it() {
 }
 
 #[test]
+fn who_waits_gets_the_answer_though_the_visitor_who_asked_left_before_its_head() {
+    let mut world = World::shop(|_| ());
+    let first = world.open(Request::get("/"));
+    let second = world.open(Request::get("/"));
+    world.leave(first);
+    world.answer(0, &fresh("hello"));
+    assert_eq!((world.asked.len(), world.got(second).body.as_str()), (1, "hello"));
+    assert_eq!(world.refused(Request::get("/")).body, "hello");
+}
+
+#[test]
 fn visitors_who_waited_for_what_cannot_be_shared_ask_for_themselves_at_once() {
     let mut world = World::shop(|_| ());
     let clients: Vec<_> = (0..3).map(|_| world.open(Request::get("/"))).collect();

@@ -23,3 +23,4 @@ mod routing;
 mod sites;
 mod splitting;
 mod storing;
+mod validating;

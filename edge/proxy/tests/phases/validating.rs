@@ -1,0 +1,151 @@
+//! What is stored and stale, or questioned.
+
+use std::time::Duration;
+
+use breakwater_edge_config::{CachePolicy, Ttl};
+use breakwater_edge_proxy::{BodyHint, FailureKind, Reason};
+
+use crate::memory::{Answer, Request, World};
+
+fn fresh(body: &'static str) -> Answer {
+    Answer::new(200, &[("cache-control", "max-age=60"), ("etag", "\"1\"")], body)
+}
+
+#[test]
+fn stale_answers_are_validated_and_live_on() {
+    let mut world = World::shop(|_| ());
+    world.exchange(Request::get("/"), &fresh("hello"));
+    world.wait(Duration::from_secs(61));
+    let client = world.open(Request::get("/").with("if-none-match", "\"visitor\""));
+    assert_eq!(
+        world.asked[1].field("if-none-match").as_deref(),
+        Some("\"1\""),
+        "our validator, not the visitor's"
+    );
+    world.answer(
+        1,
+        &Answer::new(
+            304,
+            &[("cache-control", "max-age=60"), ("etag", "\"1\""), ("x-new", "1")],
+            "",
+        ),
+    );
+    let got = world.got(client);
+    assert_eq!((got.status, got.body.as_str()), (200, "hello"));
+    assert_eq!(got.field("x-new").as_deref(), Some("1"));
+    assert_eq!(
+        got.field("cache-status").as_deref(),
+        Some("breakwater; fwd=stale; fwd-status=304; ttl=60")
+    );
+    assert_eq!(world.refused(Request::get("/")).body, "hello");
+}
+
+#[test]
+fn a_304_about_something_else_is_not_believed() {
+    let mut world = World::shop(|_| ());
+    world.exchange(Request::get("/"), &fresh("hello"));
+    world.wait(Duration::from_secs(61));
+    let client = world.open(Request::get("/"));
+    world.answer(1, &Answer::new(304, &[("etag", "\"other\"")], ""));
+    assert_eq!(world.asked[2].field("if-none-match"), None);
+    world.answer(2, &fresh("new"));
+    assert_eq!(world.got(client).body, "new");
+}
+
+#[test]
+fn a_stale_answer_is_served_while_one_request_validates_it() {
+    let mut world = World::shop(|_| ());
+    let answer = Answer::new(
+        200,
+        &[
+            ("cache-control", "max-age=10, stale-while-revalidate=60"),
+            ("etag", "\"1\""),
+        ],
+        "old",
+    );
+    world.exchange(Request::get("/"), &answer);
+    world.wait(Duration::from_secs(20));
+    for _ in 0..3 {
+        let client = world.open(Request::get("/"));
+        assert_eq!(world.got(client).body, "old");
+        assert_eq!(
+            world.got(client).field("cache-status").as_deref(),
+            Some("breakwater; hit; ttl=-10; detail=expired")
+        );
+    }
+    assert_eq!(world.asked.len(), 2, "one validates for all");
+    world.answer(
+        1,
+        &Answer {
+            body: "new",
+            ..answer
+        },
+    );
+    assert_eq!(world.refused(Request::get("/")).body, "new");
+}
+
+#[test]
+fn a_stale_answer_stands_in_for_an_origin_that_fails() {
+    let mut world = World::shop(|site| {
+        let mut policy = CachePolicy::rfc();
+        policy.ttl = Ttl {
+            stale_if_error_ms: Some(600_000),
+            ..Ttl::default()
+        };
+        site.cache = Some(policy);
+    });
+    world.exchange(Request::get("/"), &fresh("old"));
+    world.wait(Duration::from_secs(100));
+    let client = world.open(Request::get("/"));
+    world.fail(1, FailureKind::Timeout);
+    assert_eq!(
+        (world.got(client).status, world.got(client).body.as_str()),
+        (200, "old")
+    );
+    let client = world.open(Request::get("/"));
+    world.answer(2, &Answer::new(503, &[], "down"));
+    assert_eq!(
+        (world.got(client).status, world.got(client).body.as_str()),
+        (200, "old")
+    );
+    world.wait(Duration::from_secs(700));
+    let client = world.open(Request::get("/"));
+    world.fail(3, FailureKind::Timeout);
+    assert_eq!(world.got(client).status, 504);
+}
+
+#[test]
+fn unsafe_methods_that_succeed_make_what_is_stored_questionable() {
+    let mut world = World::shop(|_| ());
+    world.exchange(Request::get("/"), &fresh("old"));
+    let post = || Request {
+        body: BodyHint::Length(1),
+        ..Request::new("POST", "shop.example", "/")
+    };
+    world.exchange(post(), &Answer::new(403, &[], ""));
+    assert_eq!(world.refused(Request::get("/")).body, "old", "it failed");
+    world.exchange(post(), &Answer::new(303, &[], ""));
+    assert_eq!(world.exchange(Request::get("/"), &fresh("new")).body, "new");
+    assert_eq!(world.asked[3].field("if-none-match").as_deref(), Some("\"1\""));
+}
+
+#[test]
+fn a_request_for_a_fresher_answer_is_granted_once_a_second() {
+    let mut world = World::shop(|_| ());
+    let no_cache = || Request::get("/").with("cache-control", "no-cache");
+    world.exchange(Request::get("/"), &fresh("hello"));
+    world.refused(no_cache());
+    world.wait(Duration::from_secs(2));
+    let client = world.open(no_cache());
+    assert_eq!(world.asked.len(), 2);
+    world.answer(1, &Answer::new(304, &[("etag", "\"1\"")], ""));
+    assert!(
+        world
+            .got(client)
+            .field("cache-status")
+            .unwrap()
+            .starts_with("breakwater; fwd=request; fwd-status=304")
+    );
+    assert_eq!(world.record(client).1, None::<Reason>);
+    world.refused(no_cache());
+}

@@ -15,11 +15,12 @@ use tokio::time::Instant;
 
 use crate::active::{Active, Change, Failure, Target};
 use crate::listen::{
-    Certificates, Clock, Common, Drain, Group, OpenConnections, Policies, Role, Seat, Workers, bind_group, cores,
-    deal, is_dual_stack,
+    Certificates, Clock, Common, Drain, Group, OpenConnections, Policies, Role, Seat, Workers, bind_group,
+    cores, deal, is_dual_stack,
 };
 use crate::observe::{AccessLog, Admin, AdminSockets, Counters, Exposition, Gauges, Health};
 use crate::options::EdgeOptions;
+use crate::origin::{Origins, OriginsOptions};
 
 /// Why an edge can't start or listen.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +103,9 @@ pub struct Edge {
 
 impl fmt::Debug for Edge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Edge").field("addresses", &self.addresses()).finish_non_exhaustive()
+        f.debug_struct("Edge")
+            .field("addresses", &self.addresses())
+            .finish_non_exhaustive()
     }
 }
 
@@ -127,6 +130,7 @@ struct Inner {
     counters: Vec<Arc<Counters>>,
     changed: watch::Sender<u64>,
     running: Mutex<Running>,
+    _control: Control,
 }
 
 /// What is running, and has to be ended.
@@ -143,8 +147,13 @@ impl Edge {
     pub fn start(options: EdgeOptions) -> Result<Self, StartError> {
         let workers = worker_count(&options);
         let counters: Vec<Arc<Counters>> = (0..workers).map(|_| Arc::default()).collect();
+        let control = control_runtime()?;
+        let origins = Origins::new(OriginsOptions {
+            allow_local: options.allow_local_origins,
+            ..OriginsOptions::new(control.handle()?)
+        });
         let (drain, draining) = watch::channel(Drain::No);
-        let (state, common) = assemble(&options, draining)?;
+        let (state, common) = assemble(&options, &origins, draining)?;
         let log = AccessLog::start(&options.access_log).map_err(StartError::Log)?;
         let mut addresses = Addresses::default();
         let admin = start_admin(&options, &state, &counters, &mut addresses)?;
@@ -156,7 +165,13 @@ impl Edge {
                 drain,
                 counters,
                 changed: watch::Sender::new(0),
-                running: Mutex::new(Running { addresses, workers: None, log, admin }),
+                _control: control,
+                running: Mutex::new(Running {
+                    addresses,
+                    workers: None,
+                    log,
+                    admin,
+                }),
             }),
         })
     }
@@ -202,9 +217,17 @@ impl Edge {
                 counters: Arc::clone(counters),
             })
             .collect();
-        let cores = if inner.options.pin_workers { cores() } else { Vec::new() };
+        let cores = if inner.options.pin_workers {
+            cores()
+        } else {
+            Vec::new()
+        };
         // Fewer cores than workers: the kernel knows better where they run.
-        let cores = if cores.len() < inner.counters.len() { &[] } else { cores.as_slice() };
+        let cores = if cores.len() < inner.counters.len() {
+            &[]
+        } else {
+            cores.as_slice()
+        };
         running.workers = Some(Workers::start(&inner.common, seats, cores).map_err(StartError::Thread)?);
         inner.state.listening.store(true, Ordering::Release);
         drop(running);
@@ -231,7 +254,10 @@ impl Edge {
     /// has ended or the deadline has passed. A second call with a shorter deadline shortens it; with none,
     /// everything ends at once.
     pub async fn drain(&self, deadline: Duration) {
-        self.stop(Drain::Stop { handed_over: false, deadline: Instant::now() + deadline });
+        self.stop(Drain::Stop {
+            handed_over: false,
+            deadline: Instant::now() + deadline,
+        });
         let workers = {
             let running = self.inner.running();
             running.workers.as_ref().map(Workers::watch)
@@ -247,7 +273,9 @@ impl Edge {
     /// Begins to stop; the earlier of two deadlines holds.
     fn stop(&self, wanted: Drain) {
         self.inner.state.draining.store(true, Ordering::Release);
-        self.inner.drain.send_modify(|drain| *drain = drain.sooner(wanted));
+        self.inner
+            .drain
+            .send_modify(|drain| *drain = drain.sooner(wanted));
         self.note_change();
     }
 
@@ -285,7 +313,12 @@ impl State {
             status if !status.listening => "not listening yet",
             _ => "ready",
         };
-        Health { ready: status.ready(), state, sites: status.sites, failed: status.failures.len() }
+        Health {
+            ready: status.ready(),
+            state,
+            sites: status.sites,
+            failed: status.failures.len(),
+        }
     }
 
     fn gauges(&self) -> Gauges {
@@ -294,12 +327,32 @@ impl State {
         let signed = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         Gauges {
             gauges: vec![
-                ("breakwater_cache_used_bytes", "Bytes that the cache holds", signed(cache.used_bytes)),
-                ("breakwater_cache_max_bytes", "Most bytes that the cache may hold", signed(cache.max_bytes)),
-                ("breakwater_cache_entries", "Stored answers, each variant one", signed(cache.entries)),
-                ("breakwater_cache_fills", "Answers on their way into the cache", signed(cache.fills)),
+                (
+                    "breakwater_cache_used_bytes",
+                    "Bytes that the cache holds",
+                    signed(cache.used_bytes),
+                ),
+                (
+                    "breakwater_cache_max_bytes",
+                    "Most bytes that the cache may hold",
+                    signed(cache.max_bytes),
+                ),
+                (
+                    "breakwater_cache_entries",
+                    "Stored answers, each variant one",
+                    signed(cache.entries),
+                ),
+                (
+                    "breakwater_cache_fills",
+                    "Answers on their way into the cache",
+                    signed(cache.fills),
+                ),
                 ("breakwater_sites", "Sites in force", signed(status.sites)),
-                ("breakwater_config_failures", "Objects that can't be used", signed(status.failures.len())),
+                (
+                    "breakwater_config_failures",
+                    "Objects that can't be used",
+                    signed(status.failures.len()),
+                ),
                 (
                     "breakwater_config_generation",
                     "Counts changes of what is served",
@@ -308,14 +361,23 @@ impl State {
             ],
             counters: vec![
                 ("breakwater_cache_inserted", "Answers stored", cache.inserted),
-                ("breakwater_cache_evicted", "Stored answers given up for others", cache.evicted),
+                (
+                    "breakwater_cache_evicted",
+                    "Stored answers given up for others",
+                    cache.evicted,
+                ),
                 (
                     "breakwater_rate_keys_evicted",
                     "Keys of rate rules that lost their count while it mattered",
                     self.rates.evicted_active(),
                 ),
             ],
-            sites: self.directory.current().sites().map(|site| site.id().clone()).collect::<HashSet<_>>(),
+            sites: self
+                .directory
+                .current()
+                .sites()
+                .map(|site| site.id().clone())
+                .collect::<HashSet<_>>(),
             ready: status.ready(),
         }
     }
@@ -329,7 +391,10 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let now = Drain::Stop { handed_over: false, deadline: Instant::now() };
+        let now = Drain::Stop {
+            handed_over: false,
+            deadline: Instant::now(),
+        };
         self.drain.send_modify(|drain| *drain = drain.sooner(now));
         let mut running = self.running();
         if let Some(admin) = &mut running.admin {
@@ -345,8 +410,38 @@ fn worker_count(options: &EdgeOptions) -> usize {
     }
 }
 
+/// DNS, health checks and the like: never on a worker, which they would delay.
+fn control_runtime() -> Result<Control, StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()
+        .map_err(StartError::Thread)?;
+    Ok(Control(Some(runtime)))
+}
+
+/// A runtime that may be dropped anywhere, inside another one too.
+struct Control(Option<tokio::runtime::Runtime>);
+
+impl Control {
+    fn handle(&self) -> Result<tokio::runtime::Handle, StartError> {
+        let gone = || StartError::Options("the control runtime has ended".to_owned());
+        self.0.as_ref().map(|runtime| runtime.handle().clone()).ok_or_else(gone)
+    }
+}
+
+impl Drop for Control {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 fn assemble(
     options: &EdgeOptions,
+    origins: &Arc<Origins>,
     drain: watch::Receiver<Drain>,
 ) -> Result<(Arc<State>, Arc<Common>), StartError> {
     let cache_bytes = usize::try_from(options.cache_max_bytes).unwrap_or(usize::MAX);
@@ -362,6 +457,7 @@ fn assemble(
         directory: Arc::clone(&directory),
         certificates: Arc::clone(&certificates),
         policies: Arc::new(policies),
+        origins: Arc::clone(origins),
     });
     let state = State {
         cache: cache.clone(),
@@ -374,10 +470,16 @@ fn assemble(
         started_at: SystemTime::now(),
         cache_max_bytes: options.cache_max_bytes,
     };
-    let proxy = Shared { directory, cache, rates, loop_id: options.loop_id.as_str().into() };
+    let proxy = Shared {
+        directory,
+        cache,
+        rates,
+        loop_id: options.loop_id.as_str().into(),
+    };
     let common = Common {
         proxy: Arc::new(proxy),
         certificates,
+        origins: Arc::clone(origins),
         limits: Arc::new(options.limits.clone()),
         open: OpenConnections::new(options.max_connections),
         clock: Clock::new(),
@@ -391,7 +493,9 @@ fn secret() -> Result<[u8; 16], StartError> {
     let mut bytes = [0; 16];
     match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
         Ok(16) => Ok(bytes),
-        Ok(_) => Err(StartError::Options("the system gave too little randomness".to_owned())),
+        Ok(_) => Err(StartError::Options(
+            "the system gave too little randomness".to_owned(),
+        )),
         Err(error) => Err(StartError::Options(format!("no randomness: {error}"))),
     }
 }
@@ -405,8 +509,12 @@ fn start_admin(
     if options.admin.is_none() && options.admin_socket.is_none() {
         return Ok(None);
     }
-    let sockets = AdminSockets::bind(options.admin, options.admin_socket.as_deref())
-        .map_err(|error| StartError::Socket { what: "admin server".to_owned(), error })?;
+    let sockets = AdminSockets::bind(options.admin, options.admin_socket.as_deref()).map_err(|error| {
+        StartError::Socket {
+            what: "admin server".to_owned(),
+            error,
+        }
+    })?;
     addresses.admin = sockets.address();
     let mut registry = Registry::default();
     let gauges = {
@@ -418,7 +526,9 @@ fn start_admin(
         let state = Arc::clone(state);
         move || state.health()
     };
-    Admin::start(sockets, registry, health).map(Some).map_err(StartError::Thread)
+    Admin::start(sockets, registry, health)
+        .map(Some)
+        .map_err(StartError::Thread)
 }
 
 fn bind(options: &EdgeOptions, count: usize) -> Result<Vec<Group>, StartError> {
@@ -428,8 +538,10 @@ fn bind(options: &EdgeOptions, count: usize) -> Result<Vec<Group>, StartError> {
         for address in addresses {
             let dual = is_dual_stack(*address, addresses);
             groups.push(
-                bind_group(role, *address, dual, count)
-                    .map_err(|error| StartError::Socket { what: address.to_string(), error })?,
+                bind_group(role, *address, dual, count).map_err(|error| StartError::Socket {
+                    what: address.to_string(),
+                    error,
+                })?,
             );
         }
     }

@@ -52,10 +52,20 @@ struct RunArgs {
     #[arg(long, env = "BREAKWATER_KUBECONFIG")]
     kubeconfig: Option<PathBuf>,
     /// Addresses for plain HTTP.
-    #[arg(long, env = "BREAKWATER_HTTP", value_delimiter = ',', default_value = "[::]:80")]
+    #[arg(
+        long,
+        env = "BREAKWATER_HTTP",
+        value_delimiter = ',',
+        default_value = "[::]:80"
+    )]
     http: Vec<SocketAddr>,
     /// Addresses for HTTPS.
-    #[arg(long, env = "BREAKWATER_HTTPS", value_delimiter = ',', default_value = "[::]:443")]
+    #[arg(
+        long,
+        env = "BREAKWATER_HTTPS",
+        value_delimiter = ',',
+        default_value = "[::]:443"
+    )]
     https: Vec<SocketAddr>,
     /// Address of the admin server.
     #[arg(long, env = "BREAKWATER_ADMIN", default_value = "127.0.0.1:9180")]
@@ -125,8 +135,13 @@ fn main() -> ExitCode {
 
 /// JSON lines on standard error; `RUST_LOG` says how much. A broken request is hyper's everyday life.
 fn start_logging() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,hyper=error,h2=error"));
-    tracing_subscriber::fmt().json().with_writer(std::io::stderr).with_env_filter(filter).init();
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,hyper=error,h2=error"));
+    tracing_subscriber::fmt()
+        .json()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter)
+        .init();
 }
 
 fn ask(args: &ProbeArgs) -> anyhow::Result<()> {

@@ -13,7 +13,9 @@ use crate::RunArgs;
 
 pub(crate) fn run(args: RunArgs) -> anyhow::Result<()> {
     // The source's watch and the signals; visitors are the workers' own.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(serve(args))
 }
 

@@ -37,7 +37,11 @@ impl Change {
         let (name, hash) = (name.to_owned(), bundle::hash(files));
         match Document::from_files(files) {
             Ok(document) => Self::Put { name, hash, document },
-            Err(error) => Self::Unreadable { name, hash, reason: error.to_string() },
+            Err(error) => Self::Unreadable {
+                name,
+                hash,
+                reason: error.to_string(),
+            },
         }
     }
 

@@ -52,8 +52,9 @@ impl Active {
     pub(crate) fn apply(&mut self, changes: Vec<Change>) -> Vec<Failure> {
         let mut batch = Batch::default();
         let mut touched = BTreeSet::new();
-        let (gone, rest): (Vec<_>, Vec<_>) =
-            changes.into_iter().partition(|change| matches!(change, Change::Remove { .. }));
+        let (gone, rest): (Vec<_>, Vec<_>) = changes
+            .into_iter()
+            .partition(|change| matches!(change, Change::Remove { .. }));
         // An object may be replaced by one of another name: the old one goes first.
         for change in gone.into_iter().chain(rest) {
             if !self.is_known(&change) {
@@ -63,6 +64,9 @@ impl Active {
         }
         let affected = self.shared.settle(&mut self.objects);
         if affected.any() {
+            if let Some((settings, _)) = self.shared.in_force() {
+                self.target.origins.set_policy(&settings.origin_addresses);
+            }
             // Looks at every site, but only when what they share has changed.
             let concerned = self.objects.iter().filter(|(_, object)| match object {
                 Object::Site(site) => affected.touches(site),
@@ -76,7 +80,10 @@ impl Active {
         if self.target.publish(batch) || affected.any() {
             self.generation += 1;
         }
-        touched.iter().filter_map(|name| self.objects.get(name)?.failure(name)).collect()
+        touched
+            .iter()
+            .filter_map(|name| self.objects.get(name)?.failure(name))
+            .collect()
     }
 
     /// The region that the settings in force name.
@@ -91,7 +98,10 @@ impl Active {
 
     /// What can't be used, sorted by object name.
     pub(crate) fn failures(&self) -> Vec<Failure> {
-        self.objects.iter().filter_map(|(name, object)| object.failure(name)).collect()
+        self.objects
+            .iter()
+            .filter_map(|(name, object)| object.failure(name))
+            .collect()
     }
 
     /// Counts changes of what is served.
@@ -117,7 +127,10 @@ impl Active {
                 }
             }
             Change::Unreadable { name, hash, reason } => {
-                let object = self.objects.entry(name).or_insert_with(|| Object::unread(hash.clone()));
+                let object = self
+                    .objects
+                    .entry(name)
+                    .or_insert_with(|| Object::unread(hash.clone()));
                 object.set_unreadable(hash, reason);
             }
             Change::Put { name, hash, document } => {
@@ -136,6 +149,9 @@ impl Active {
     /// The object serves nothing any more.
     fn retire(&mut self, name: &str, object: &Object, batch: &mut Batch) {
         let Object::Site(site) = object else { return };
+        if let Some(config) = site.in_force() {
+            batch.remove_origins(&config.uid);
+        }
         self.sites -= usize::from(site.in_force().is_some());
         for id in site.ids() {
             if self.owners.get(id).is_some_and(|owner| owner == name) {
@@ -147,7 +163,9 @@ impl Active {
 
     /// Brings a site as far as it can be brought.
     fn settle_site(&mut self, name: &str, batch: &mut Batch) {
-        let Some(Object::Site(site)) = self.objects.get_mut(name) else { return };
+        let Some(Object::Site(site)) = self.objects.get_mut(name) else {
+            return;
+        };
         let Some(shared) = self.shared.in_force() else {
             site.waiting("the region's settings aren't there yet");
             return;
@@ -162,6 +180,10 @@ impl Active {
             match self.target.compile(&wanted, shared) {
                 Ok(compiled) => {
                     self.sites += usize::from(site.in_force().is_none());
+                    let before = site.in_force().map(|config| config.uid.clone());
+                    if let Some(uid) = before.filter(|uid| *uid != compiled.site.config().uid) {
+                        batch.remove_origins(&uid);
+                    }
                     if let Some(old) = site.accept(Arc::clone(compiled.site.config())) {
                         // The object names another site than before.
                         self.owners.remove(&old);

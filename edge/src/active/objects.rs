@@ -34,7 +34,10 @@ pub(super) struct Simple<T> {
 
 impl<T> Simple<T> {
     pub(super) fn refuse(&mut self, reason: Option<String>) {
-        self.problem = reason.map(|reason| Problem { hash: self.hash.clone(), reason });
+        self.problem = reason.map(|reason| Problem {
+            hash: self.hash.clone(),
+            reason,
+        });
     }
 }
 
@@ -65,11 +68,15 @@ impl SiteObject {
         self.problem = None;
         let old = self.in_force.replace(config);
         let new = self.in_force.as_ref();
-        old.filter(|old| new.is_some_and(|new| new.id != old.id)).map(|old| old.id.clone())
+        old.filter(|old| new.is_some_and(|new| new.id != old.id))
+            .map(|old| old.id.clone())
     }
 
     pub(super) fn refuse(&mut self, reason: String) {
-        self.problem = Some(Problem { hash: self.hash.clone(), reason });
+        self.problem = Some(Problem {
+            hash: self.hash.clone(),
+            reason,
+        });
     }
 
     pub(super) fn waiting(&mut self, reason: &str) {
@@ -81,7 +88,10 @@ impl SiteObject {
 
 impl Object {
     pub(super) fn unread(hash: ContentHash) -> Self {
-        Self::Unread(Problem { hash, reason: String::new() })
+        Self::Unread(Problem {
+            hash,
+            reason: String::new(),
+        })
     }
 
     /// The object after a new version of it; and the old one, where the two have nothing in common.
@@ -95,12 +105,32 @@ impl Object {
             }
             (Document::Site(bundle), old) => {
                 let wanted = Some(Arc::from(bundle));
-                (Self::Site(SiteObject { hash, in_force: None, wanted, problem: None }), old)
+                (
+                    Self::Site(SiteObject {
+                        hash,
+                        in_force: None,
+                        wanted,
+                        problem: None,
+                    }),
+                    old,
+                )
             }
-            (Document::Region(value), old) => (Self::Region(Simple { hash, value, problem: None }), old),
-            (Document::Part(content, part), old) => {
-                (Self::Part(Simple { hash, value: (content, part), problem: None }), old)
-            }
+            (Document::Region(value), old) => (
+                Self::Region(Simple {
+                    hash,
+                    value,
+                    problem: None,
+                }),
+                old,
+            ),
+            (Document::Part(content, part), old) => (
+                Self::Part(Simple {
+                    hash,
+                    value: (content, part),
+                    problem: None,
+                }),
+                old,
+            ),
         }
     }
 

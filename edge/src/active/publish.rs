@@ -5,6 +5,7 @@ use breakwater_edge_config::{RegionSettings, SiteBundle, SiteConfig, SiteId};
 use breakwater_edge_proxy::compile::{Directory, Shared, Site};
 
 use crate::listen::{Certificates, Policies, SiteTls};
+use crate::origin::{Origins, SiteOrigins};
 
 /// Where compiled sites go: what requests, handshakes and origins read.
 #[derive(Debug)]
@@ -12,6 +13,7 @@ pub(crate) struct Target {
     pub(crate) directory: Arc<Directory>,
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) policies: Arc<Policies>,
+    pub(crate) origins: Arc<Origins>,
 }
 
 /// A site, ready to be served.
@@ -19,6 +21,7 @@ pub(crate) struct Target {
 pub(super) struct Compiled {
     pub(super) site: Arc<Site>,
     tls: Arc<SiteTls>,
+    origins: SiteOrigins,
 }
 
 /// What changes at once.
@@ -27,6 +30,9 @@ pub(super) struct Batch {
     removed: Vec<SiteId>,
     sites: Vec<Arc<Site>>,
     certificates: Vec<(SiteId, Arc<SiteTls>)>,
+    origins: Vec<SiteOrigins>,
+    /// UIDs of sites that are gone, or were replaced by one of the same name.
+    gone: Vec<String>,
 }
 
 impl Batch {
@@ -34,8 +40,14 @@ impl Batch {
         self.removed.push(id);
     }
 
+    /// The origins of this UID serve nothing any more.
+    pub(super) fn remove_origins(&mut self, uid: &str) {
+        self.gone.push(uid.to_owned());
+    }
+
     pub(super) fn set(&mut self, compiled: Compiled) {
         self.certificates.push((compiled.site.id().clone(), compiled.tls));
+        self.origins.push(compiled.origins);
         self.set_site(compiled.site);
     }
 
@@ -54,7 +66,12 @@ impl Target {
         let config = Arc::new(bundle.config.clone());
         let site = Site::compile(config, shared).map_err(|error| error.to_string())?;
         let tls = SiteTls::compile(bundle, &self.policies).map_err(|error| error.to_string())?;
-        Ok(Compiled { site: Arc::new(site), tls: Arc::new(tls) })
+        let origins = self.origins.compile(bundle).map_err(|error| error.to_string())?;
+        Ok(Compiled {
+            site: Arc::new(site),
+            tls: Arc::new(tls),
+            origins,
+        })
     }
 
     /// Compiles a site under new settings; its keys and origins stay as they are.
@@ -63,19 +80,31 @@ impl Target {
         config: Arc<SiteConfig>,
         (_settings, shared): (&RegionSettings, &Shared),
     ) -> Result<Arc<Site>, String> {
-        Site::compile(config, shared).map(Arc::new).map_err(|error| error.to_string())
+        Site::compile(config, shared)
+            .map(Arc::new)
+            .map_err(|error| error.to_string())
     }
 
     /// Makes a batch visible; false when it is empty. Keys come before the sites that need them and go after
     /// them.
     pub(super) fn publish(&self, batch: Batch) -> bool {
-        let Batch { mut removed, sites, certificates } = batch;
+        let Batch {
+            mut removed,
+            sites,
+            certificates,
+            origins,
+            mut gone,
+        } = batch;
         if removed.is_empty() && sites.is_empty() {
             return false;
         }
         let kept: HashSet<&SiteId> = sites.iter().map(|site| site.id()).collect();
         removed.retain(|id| !kept.contains(id));
         self.certificates.set(certificates);
+        gone.retain(|uid| !sites.iter().any(|site| site.config().uid == *uid));
+        for origins in origins {
+            self.origins.set(origins);
+        }
         self.directory.change(|change| {
             for id in &removed {
                 change.remove(id);
@@ -85,6 +114,9 @@ impl Target {
             }
         });
         self.certificates.remove(&removed);
+        for uid in gone {
+            self.origins.remove(&uid);
+        }
         true
     }
 }

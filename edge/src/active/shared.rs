@@ -42,11 +42,15 @@ impl Affected {
 
 impl SharedState {
     pub(super) fn in_force(&self) -> Option<(&RegionSettings, &Shared)> {
-        self.in_force.as_ref().map(|(settings, shared)| (settings, shared))
+        self.in_force
+            .as_ref()
+            .map(|(settings, shared)| (settings, shared))
     }
 
     pub(super) fn region(&self) -> Option<&str> {
-        self.in_force.as_ref().map(|(settings, _)| settings.region.as_str())
+        self.in_force
+            .as_ref()
+            .map(|(settings, _)| settings.region.as_str())
     }
 
     pub(super) fn note_put(&mut self, object: &Object) {
@@ -75,7 +79,9 @@ impl SharedState {
         for (name, object) in objects.iter_mut() {
             let Object::Region(region) = object else { continue };
             if let Some(first) = &first {
-                region.refuse(Some(format!("object {first} already holds the region's settings")));
+                region.refuse(Some(format!(
+                    "object {first} already holds the region's settings"
+                )));
                 continue;
             }
             first = Some(name.clone());
@@ -105,7 +111,11 @@ fn difference(old: &RegionSettings, new: &RegionSettings) -> Affected {
         .policies
         .iter()
         .filter(|(id, hash)| new.policies.get(*id) != Some(hash))
-        .chain(new.policies.iter().filter(|(id, _)| !old.policies.contains_key(*id)))
+        .chain(
+            new.policies
+                .iter()
+                .filter(|(id, _)| !old.policies.contains_key(*id)),
+        )
         .map(|(id, _)| id.clone())
         .collect();
     let for_all = old.all_sites != new.all_sites || new.all_sites.iter().any(|id| changed.contains(id));

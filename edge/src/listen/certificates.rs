@@ -14,7 +14,11 @@ pub(crate) struct Certificates {
 
 impl Certificates {
     pub(crate) fn get(&self, site: &SiteId) -> Option<Arc<SiteTls>> {
-        self.sites.read().unwrap_or_else(PoisonError::into_inner).get(site).map(Arc::clone)
+        self.sites
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(site)
+            .map(Arc::clone)
     }
 
     /// Replaces the certificates of these sites at once.

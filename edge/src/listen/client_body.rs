@@ -67,14 +67,22 @@ impl ClientBody {
             streaming: false,
             broken: None,
         };
-        Self { source: Arc::new(Mutex::new(source)), attempt: 0, at: 0 }
+        Self {
+            source: Arc::new(Mutex::new(source)),
+            attempt: 0,
+            at: 0,
+        }
     }
 
     /// The body from its start, for one more attempt; every other handle is void from now on.
     pub(crate) fn attempt(&self) -> Self {
         let mut source = self.lock();
         source.attempt += 1;
-        Self { source: Arc::clone(&self.source), attempt: source.attempt, at: 0 }
+        Self {
+            source: Arc::clone(&self.source),
+            attempt: source.attempt,
+            at: 0,
+        }
     }
 
     /// Silence is normal from now on.
@@ -210,7 +218,13 @@ impl Body for ClientBody {
     fn size_hint(&self) -> SizeHint {
         let source = self.lock();
         let sent: usize = source.kept.iter().take(self.at).map(Bytes::len).sum();
-        let sent = if source.overflown { source.read_bytes } else { sent as u64 };
-        source.length.map_or_else(SizeHint::default, |length| SizeHint::with_exact(length.saturating_sub(sent)))
+        let sent = if source.overflown {
+            source.read_bytes
+        } else {
+            sent as u64
+        };
+        source.length.map_or_else(SizeHint::default, |length| {
+            SizeHint::with_exact(length.saturating_sub(sent))
+        })
     }
 }

@@ -91,8 +91,13 @@ async fn speak(
     here: SocketAddr,
     role: Role,
 ) -> ConnectionEnd {
-    let mut facts =
-        ConnFacts { id: local.connection_id(), peer, local: here, protocol: Protocol::Http1, tls: None };
+    let mut facts = ConnFacts {
+        id: local.connection_id(),
+        peer,
+        local: here,
+        protocol: Protocol::Http1,
+        tls: None,
+    };
     let transport = match role {
         Role::Http => Transport::Plain(socket),
         Role::Https => {
@@ -124,7 +129,11 @@ async fn speak(
     if connection.is_h2() {
         drive(pin!(local.http2.serve_connection(io, service)), &connection).await
     } else {
-        drive(pin!(local.http1.serve_connection(io, service).with_upgrades()), &connection).await
+        drive(
+            pin!(local.http1.serve_connection(io, service).with_upgrades()),
+            &connection,
+        )
+        .await
     }
 }
 
@@ -171,7 +180,9 @@ async fn drive<C: Served>(mut served: Pin<&mut C>, connection: &Connection) -> C
     let mut last_call = None;
     poll_fn(|cx| {
         if let Poll::Ready(result) = served.as_mut().poll(cx) {
-            return Poll::Ready(result.map_or_else(|error| told(&error, connection), |()| ConnectionEnd::Closed));
+            return Poll::Ready(
+                result.map_or_else(|error| told(&error, connection), |()| ConnectionEnd::Closed),
+            );
         }
         if connection.shut.get().is_some() || shut.as_mut().poll(cx).is_ready() {
             return Poll::Ready(ConnectionEnd::Shut);
@@ -187,7 +198,10 @@ async fn drive<C: Served>(mut served: Pin<&mut C>, connection: &Connection) -> C
         }
         let limits = &local.common.limits;
         let expiry = connection.meter.deadline(limits, connection.is_h2());
-        let wanted = [expiry.map(|(deadline, _)| deadline), last_call].into_iter().flatten().min();
+        let wanted = [expiry.map(|(deadline, _)| deadline), last_call]
+            .into_iter()
+            .flatten()
+            .min();
         if clock.poll(cx, wanted).is_pending() {
             return Poll::Pending;
         }
@@ -227,7 +241,11 @@ fn told(error: &hyper::Error, connection: &Connection) -> ConnectionEnd {
     } else if error.is_parse() {
         connection.refused(Reason::MalformedMessage, 400);
     }
-    if error.is_user() { ConnectionEnd::Shut } else { ConnectionEnd::Error }
+    if error.is_user() {
+        ConnectionEnd::Shut
+    } else {
+        ConnectionEnd::Error
+    }
 }
 
 /// A timer that is moved only when it has to fire earlier than it would.
@@ -239,8 +257,12 @@ struct Deadline {
 impl Deadline {
     /// Ready when `wanted` has passed.
     fn poll(&mut self, cx: &mut Context<'_>, wanted: Option<Instant>) -> Poll<()> {
-        let Some(wanted) = wanted else { return Poll::Pending };
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wanted)));
+        let Some(wanted) = wanted else {
+            return Poll::Pending;
+        };
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wanted)));
         if wanted < sleep.deadline() {
             sleep.as_mut().reset(wanted);
         }

@@ -22,9 +22,16 @@ impl Drain {
         match (self, wanted) {
             (Self::No, wanted) => wanted,
             (held, Self::No) => held,
-            (Self::Stop { handed_over, deadline: held }, Self::Stop { deadline, .. }) => {
-                Self::Stop { handed_over, deadline: held.min(deadline) }
-            }
+            (
+                Self::Stop {
+                    handed_over,
+                    deadline: held,
+                },
+                Self::Stop { deadline, .. },
+            ) => Self::Stop {
+                handed_over,
+                deadline: held.min(deadline),
+            },
         }
     }
 }
@@ -32,7 +39,11 @@ impl Drain {
 /// Resolves when draining begins; never, if the edge goes away without.
 pub(crate) async fn begun(drain: &mut watch::Receiver<Drain>) -> (bool, Instant) {
     loop {
-        if let Drain::Stop { handed_over, deadline } = *drain.borrow_and_update() {
+        if let Drain::Stop {
+            handed_over,
+            deadline,
+        } = *drain.borrow_and_update()
+        {
             return (handed_over, deadline);
         }
         if drain.changed().await.is_err() {

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use breakwater_edge_cache::FillReader;
 use breakwater_edge_proxy::{
-    BodyHint, BodyMode, End, Event, FailureKind, FetchPlan, Fill, OriginFailure, OriginHead, Reason, RequestHead,
-    Scratch, Step, early,
+    BodyHint, BodyMode, End, Event, FailureKind, FetchPlan, Fill, OriginFailure, OriginHead, Reason,
+    RequestHead, Scratch, Step, early,
 };
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
-use super::ask::{self, Answer};
+use super::ask::{Answer, Asking};
 use super::client_body::{Broken, ClientBody};
 use super::connection::Connection;
 use super::head::{body_hint, fields, request_head, response};
@@ -31,7 +31,10 @@ pub(crate) struct Refused {
 
 impl Refused {
     fn new(reason: Reason) -> Self {
-        Self { reason, reset: h2::Reason::REFUSED_STREAM.into() }
+        Self {
+            reason,
+            reset: h2::Reason::REFUSED_STREAM.into(),
+        }
     }
 }
 
@@ -96,21 +99,34 @@ impl Exchange {
         let local = &self.connection.local;
         let head = request_head(&self.parts, self.hint).ok()?;
         let scratch = self.scratch.as_mut()?;
-        Some(local.phases.on_head(&self.connection.facts, &head, local.now(), scratch))
+        Some(
+            local
+                .phases
+                .on_head(&self.connection.facts, &head, local.now(), scratch),
+        )
     }
 
     fn on_event(&mut self, event: Event<'_, '_>) -> Option<Step> {
         let local = &self.connection.local;
         let head = request_head(&self.parts, self.hint).ok()?;
         let scratch = self.scratch.as_mut()?;
-        Some(local.phases.on_event(&self.connection.facts, &head, event, local.now(), scratch))
+        Some(
+            local
+                .phases
+                .on_event(&self.connection.facts, &head, event, local.now(), scratch),
+        )
     }
 
     /// Does what the phases say until there is an answer.
-    async fn take_steps(mut self, first: Step, upgrade: Option<OnUpgrade>) -> Result<Response<Outgoing>, Refused> {
+    async fn take_steps(
+        mut self,
+        first: Step,
+        upgrade: Option<OnUpgrade>,
+    ) -> Result<Response<Outgoing>, Refused> {
         let mut step = first;
         // What the last step left for the next.
         let mut plan: Option<Box<FetchPlan>> = None;
+        let mut asking = Asking::default();
         let mut answer: Option<Answer> = None;
         let mut reading: Option<FillReader> = None;
         loop {
@@ -118,9 +134,20 @@ impl Exchange {
                 Step::Reply { body, close } => return self.send(Payload::whole(body), close),
                 Step::Serve { hit, send_body, fill } => {
                     self.start_fill(fill);
-                    return self.send(if send_body { Payload::Stored(hit, 0) } else { Payload::Nothing }, false);
+                    return self.send(
+                        if send_body {
+                            Payload::Stored(hit, 0)
+                        } else {
+                            Payload::Nothing
+                        },
+                        false,
+                    );
                 }
-                Step::Wait { reader, fill, timeout_ms } => {
+                Step::Wait {
+                    reader,
+                    fill,
+                    timeout_ms,
+                } => {
                     self.start_fill(fill);
                     let (next, reader) = self.wait(reader, timeout_ms).await;
                     reading = reader;
@@ -132,13 +159,14 @@ impl Exchange {
                 },
                 Step::Fetch(wanted) => {
                     answer = None;
-                    let (next, got) = self.fetch(plan.insert(wanted)).await;
+                    asking = Asking::default();
+                    let (next, got) = self.fetch(&mut asking, plan.insert(wanted)).await;
                     answer = got.or(answer);
                     next
                 }
                 Step::Retry => match &plan {
                     Some(plan) => {
-                        let (next, got) = self.fetch(plan).await;
+                        let (next, got) = self.fetch(&mut asking, plan).await;
                         answer = got;
                         next
                     }
@@ -170,10 +198,16 @@ impl Exchange {
     }
 
     /// Waits for the head of a fill.
-    async fn wait(&mut self, mut reader: FillReader, timeout_ms: Option<u64>) -> (Option<Step>, Option<FillReader>) {
+    async fn wait(
+        &mut self,
+        mut reader: FillReader,
+        timeout_ms: Option<u64>,
+    ) -> (Option<Step>, Option<FillReader>) {
         let waited = {
             let local = &self.connection.local;
-            let Ok(fields) = fields(&self.parts.headers) else { return (None, None) };
+            let Ok(fields) = fields(&self.parts.headers) else {
+                return (None, None);
+            };
             let head = poll_fn(|cx| reader.poll_head(&fields, local.now(), cx));
             match timeout_ms {
                 None => Some(head.await),
@@ -182,7 +216,10 @@ impl Exchange {
         };
         match waited {
             Some(head) => {
-                let event = Event::FillHead { head, collapsed: reader.is_collapsed() };
+                let event = Event::FillHead {
+                    head,
+                    collapsed: reader.is_collapsed(),
+                };
                 (self.on_event(event), Some(reader))
             }
             None => {
@@ -193,7 +230,7 @@ impl Exchange {
     }
 
     /// Sends a request to the origin for this visitor alone.
-    async fn fetch(&mut self, plan: &FetchPlan) -> (Option<Step>, Option<Answer>) {
+    async fn fetch(&mut self, asking: &mut Asking, plan: &FetchPlan) -> (Option<Step>, Option<Answer>) {
         if plan.grpc {
             self.set_streaming();
         }
@@ -201,13 +238,17 @@ impl Exchange {
             BodyMode::Stream { .. } => Some(self.client.attempt()),
             BodyMode::None | BodyMode::Discard => None,
         };
-        let answer = match ask::ask(&self.connection.local, plan, body).await {
+        let answer = match asking.ask(&self.connection.local, plan, body, None).await {
             Ok(answer) => answer,
             Err(failure) => return (self.on_failure(failure), None),
         };
         let step = match fields(&answer.head.headers) {
             Ok(fields) => {
-                let head = OriginHead { status: answer.head.status.as_u16(), fields, body: answer.hint() };
+                let head = OriginHead {
+                    status: answer.head.status.as_u16(),
+                    fields,
+                    body: answer.hint(),
+                };
                 self.on_event(Event::OriginHead(&head))
             }
             Err(_too_many) => self.on_failure(OriginFailure {
@@ -252,7 +293,9 @@ impl Exchange {
         };
         let h2 = self.connection.is_h2();
         let close = !h2 && (close || unread.must_close() || self.connection.is_draining());
-        let Some(scratch) = &self.scratch else { return Err(Refused::new(Reason::OriginProtocol)) };
+        let Some(scratch) = &self.scratch else {
+            return Err(Refused::new(Reason::OriginProtocol));
+        };
         match response(&scratch.response, close, ()) {
             Some(head) => Ok(head.map(|()| Outgoing::new(payload, self))),
             None => Err(self.silence(Reason::OriginProtocol, false)),
@@ -281,7 +324,11 @@ impl Exchange {
     /// Turns both connections into plain byte streams.
     fn switch(mut self, answer: Answer, client: OnUpgrade) -> Result<Response<Outgoing>, Refused> {
         self.in_flight.set_streaming();
-        let Some(head) = self.scratch.as_ref().and_then(|scratch| response(&scratch.response, false, ())) else {
+        let Some(head) = self
+            .scratch
+            .as_ref()
+            .and_then(|scratch| response(&scratch.response, false, ()))
+        else {
             return Err(self.silence(Reason::OriginProtocol, false));
         };
         let mut response = head.map(|()| Outgoing::nothing());
@@ -305,7 +352,9 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let Some(mut scratch) = self.scratch.take() else { return };
+        let Some(mut scratch) = self.scratch.take() else {
+            return;
+        };
         if !self.complete && self.end.aborted.is_none() {
             self.end.aborted = Some(Reason::ClientGone);
         }
@@ -314,7 +363,9 @@ impl Drop for Exchange {
         // A head of too many fields is recorded without them.
         let head = self.head().unwrap_or_default();
         let facts = &self.connection.facts;
-        let record = local.phases.record(facts, &head, &self.end, local.now(), &scratch);
+        let record = local
+            .phases
+            .record(facts, &head, &self.end, local.now(), &scratch);
         local.recorder.record(&record, facts.id);
         scratch.response.fields.clear();
         local.give_back(scratch);

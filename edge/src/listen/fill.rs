@@ -11,7 +11,7 @@ use http::HeaderMap;
 use http_body::Body;
 use tokio::time::Sleep;
 
-use super::ask::{self, Answer, AnswerBody};
+use super::ask::{Answer, AnswerBody, Asking};
 use super::head::fields;
 use super::worker::Local;
 
@@ -26,9 +26,10 @@ pub(crate) fn start(local: &Rc<Local>, fill: Box<Fill>) {
 }
 
 async fn run(local: &Rc<Local>, mut fill: Fill) {
+    let mut asking = Asking::default();
     loop {
         fill.on_send(local.now());
-        let step = match ask::ask(local, fill.plan(), None).await {
+        let step = match asking.ask(local, fill.plan(), None, None).await {
             Err(failure) => fill.on_failure(failure, local.now()),
             Ok(answer) => match take_head(local, &mut fill, &answer) {
                 FillStep::Body => return pump(local, fill, answer.body).await,
@@ -46,7 +47,11 @@ async fn run(local: &Rc<Local>, mut fill: Fill) {
 fn take_head(local: &Local, fill: &mut Fill, answer: &Answer) -> FillStep {
     match fields(&answer.head.headers) {
         Ok(fields) => {
-            let head = OriginHead { status: answer.head.status.as_u16(), fields, body: answer.hint() };
+            let head = OriginHead {
+                status: answer.head.status.as_u16(),
+                fields,
+                body: answer.hint(),
+            };
             fill.on_head(&head, local.now())
         }
         Err(_too_many) => fill.on_failure(broken(FailureKind::Protocol), local.now()),
@@ -54,7 +59,12 @@ fn take_head(local: &Local, fill: &mut Fill, answer: &Answer) -> FillStep {
 }
 
 fn broken(kind: FailureKind) -> OriginFailure {
-    OriginFailure { kind, answer_began: true, body_consumed: false, reused_connection: false }
+    OriginFailure {
+        kind,
+        answer_began: true,
+        body_consumed: false,
+        reused_connection: false,
+    }
 }
 
 /// What the origin's body gave.
@@ -126,6 +136,9 @@ impl Orphaned {
             return Poll::Pending;
         }
         let limit = Duration::from_millis(MAX_ORPHANED_MS);
-        self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit))).as_mut().poll(cx)
+        self.sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)))
+            .as_mut()
+            .poll(cx)
     }
 }

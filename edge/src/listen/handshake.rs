@@ -24,7 +24,11 @@ pub(crate) async fn run(local: &Local, socket: Socket) -> Option<Secured> {
     match tokio::time::timeout(local.common.limits.handshake, shake(local, socket)).await {
         Ok(Ok(secured)) => {
             let resumed = secured.stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
-            counters.handshake(if resumed { Handshake::Resumed } else { Handshake::Full });
+            counters.handshake(if resumed {
+                Handshake::Resumed
+            } else {
+                Handshake::Full
+            });
             Some(secured)
         }
         Ok(Err(refused)) => {
@@ -40,15 +44,26 @@ pub(crate) async fn run(local: &Local, socket: Socket) -> Option<Secured> {
 
 async fn shake(local: &Local, socket: Socket) -> Result<Secured, Handshake> {
     let failed = |_: io::Error| Handshake::Failed;
-    let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await.map_err(failed)?;
+    let start = LazyConfigAcceptor::new(Acceptor::default(), socket)
+        .await
+        .map_err(failed)?;
     let (config, names) = {
         let hello = start.client_hello();
         // Without a name, or with one that nobody has here: not a word, and so no certificate to look at.
-        let name = hello.server_name().ok_or(Handshake::UnknownName)?.to_ascii_lowercase();
+        let name = hello
+            .server_name()
+            .ok_or(Handshake::UnknownName)?
+            .to_ascii_lowercase();
         let snapshot = local.common.proxy.directory.current();
         let site = snapshot.find(&name).ok_or(Handshake::UnknownName)?;
-        let tls = local.common.certificates.get(site.id()).ok_or(Handshake::UnknownName)?;
-        let chosen = tls.pick(&name, hello.signature_schemes()).ok_or(Handshake::UnknownName)?;
+        let tls = local
+            .common
+            .certificates
+            .get(site.id())
+            .ok_or(Handshake::UnknownName)?;
+        let chosen = tls
+            .pick(&name, hello.signature_schemes())
+            .ok_or(Handshake::UnknownName)?;
         (chosen.config.clone(), chosen.names.clone())
     };
     let stream = start.into_stream(config).await.map_err(failed)?;
@@ -58,5 +73,9 @@ async fn shake(local: &Local, socket: Socket) -> Result<Secured, Handshake> {
         _ => TlsVersion::Tls12,
     };
     let h2 = session.alpn_protocol() == Some(b"h2");
-    Ok(Secured { facts: TlsFacts { names, version }, h2, stream: Box::new(stream) })
+    Ok(Secured {
+        facts: TlsFacts { names, version },
+        h2,
+        stream: Box::new(stream),
+    })
 }

@@ -9,8 +9,14 @@ pub(crate) fn request_head(parts: &Parts, body: BodyHint) -> Result<RequestHead<
         method: parts.method.as_str().as_bytes(),
         http10: parts.version == Version::HTTP_10,
         scheme: parts.uri.scheme_str().map(str::as_bytes),
-        authority: parts.uri.authority().map(|authority| authority.as_str().as_bytes()),
-        target: parts.uri.path_and_query().map_or(&b""[..], |target| target.as_str().as_bytes()),
+        authority: parts
+            .uri
+            .authority()
+            .map(|authority| authority.as_str().as_bytes()),
+        target: parts
+            .uri
+            .path_and_query()
+            .map_or(&b""[..], |target| target.as_str().as_bytes()),
         fields: fields(&parts.headers)?,
         body,
     })
@@ -18,7 +24,10 @@ pub(crate) fn request_head(parts: &Parts, body: BodyHint) -> Result<RequestHead<
 
 /// The lines of a header map, or of trailers.
 pub(crate) fn fields(map: &HeaderMap) -> Result<Fields<'_>, TooManyFields> {
-    Fields::from_lines(map.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())))
+    Fields::from_lines(
+        map.iter()
+            .map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())),
+    )
 }
 
 /// What the framing says, as far as hyper tells it.
@@ -37,7 +46,10 @@ pub(crate) fn response<B>(head: &ResponseHead, close: bool, body: B) -> Option<R
     let map = response.headers_mut();
     map.reserve(head.fields.len() + 2);
     for (name, value) in head.fields.iter() {
-        map.append(HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?);
+        map.append(
+            HeaderName::from_bytes(name).ok()?,
+            HeaderValue::from_bytes(value).ok()?,
+        );
     }
     if let Some(length) = head.length {
         map.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
@@ -51,7 +63,12 @@ pub(crate) fn response<B>(head: &ResponseHead, close: bool, body: B) -> Option<R
 /// A map of lines, for trailers.
 pub(crate) fn header_map<'a>(lines: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> HeaderMap {
     lines
-        .filter_map(|(name, value)| Some((HeaderName::from_bytes(name).ok()?, HeaderValue::from_bytes(value).ok()?)))
+        .filter_map(|(name, value)| {
+            Some((
+                HeaderName::from_bytes(name).ok()?,
+                HeaderValue::from_bytes(value).ok()?,
+            ))
+        })
         .fold(HeaderMap::new(), |mut map, (name, value)| {
             map.append(name, value);
             map

@@ -58,7 +58,10 @@ impl Meter {
         self.busy.fetch_add(1, Relaxed);
         self.requests.fetch_add(1, Relaxed);
         self.head_since.store(0, Relaxed);
-        InFlight { meter: Arc::clone(self), streaming: false }
+        InFlight {
+            meter: Arc::clone(self),
+            streaming: false,
+        }
     }
 
     /// Everything so far was no request; the clock starts anew.
@@ -96,7 +99,10 @@ impl Meter {
             // An HTTP/2 connection reads other frames too: only silence without streams counts.
             0 => (idle, Expired::Idle),
             _ if h2 => (idle, Expired::Idle),
-            since => (self.start + Duration::from_millis(since - 1) + limits.head, Expired::Head),
+            since => (
+                self.start + Duration::from_millis(since - 1) + limits.head,
+                Expired::Head,
+            ),
         })
     }
 
@@ -154,7 +160,11 @@ pub(crate) struct Patience {
 
 impl Patience {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self { left: limits.rate_grace, waiting_since: None, sleep: None }
+        Self {
+            left: limits.rate_grace,
+            waiting_since: None,
+            sleep: None,
+        }
     }
 
     /// `bytes` have come or gone.
@@ -207,7 +217,13 @@ const LINGER_BYTES: usize = 1 << 20;
 impl Socket {
     pub(crate) fn new(inner: TcpStream, meter: Arc<Meter>, limits: Arc<Limits>) -> Self {
         let patience = Patience::new(&limits);
-        Self { inner, meter, limits, patience, lingering: None }
+        Self {
+            inner,
+            meter,
+            limits,
+            patience,
+            lingering: None,
+        }
     }
 
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {

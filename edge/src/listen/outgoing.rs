@@ -30,7 +30,11 @@ pub(crate) enum Payload {
 
 impl Payload {
     pub(crate) fn whole(body: Bytes) -> Self {
-        if body.is_empty() { Self::Nothing } else { Self::Whole(body) }
+        if body.is_empty() {
+            Self::Nothing
+        } else {
+            Self::Whole(body)
+        }
     }
 }
 
@@ -59,12 +63,18 @@ impl Outgoing {
             Payload::Origin(body) => body.is_end_stream(),
             _ => false,
         };
-        Self { payload, exchange: Some(Box::new(exchange)) }
+        Self {
+            payload,
+            exchange: Some(Box::new(exchange)),
+        }
     }
 
     /// Belongs to a request that is recorded elsewhere.
     pub(crate) fn nothing() -> Self {
-        Self { payload: Payload::Nothing, exchange: None }
+        Self {
+            payload: Payload::Nothing,
+            exchange: None,
+        }
     }
 
     fn end(&mut self) {
@@ -142,7 +152,10 @@ impl Body for Outgoing {
     type Data = Bytes;
     type Error = Truncated;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
         let this = self.get_mut();
         let frame = ready!(this.poll_payload(cx));
         if let Some(Ok(frame)) = &frame

@@ -31,14 +31,23 @@ pub(crate) struct Group {
 }
 
 /// Binds `count` sockets to `address`; for port 0 all to the port that the first one gets.
-pub(crate) fn bind_group(role: Role, address: SocketAddr, dual_stack: bool, count: usize) -> io::Result<Group> {
+pub(crate) fn bind_group(
+    role: Role,
+    address: SocketAddr,
+    dual_stack: bool,
+    count: usize,
+) -> io::Result<Group> {
     let first = bind(address, dual_stack)?;
     let address = first.local_addr()?;
     let mut sockets = vec![first];
     while sockets.len() < count {
         sockets.push(bind(address, dual_stack)?);
     }
-    Ok(Group { role, address, sockets })
+    Ok(Group {
+        role,
+        address,
+        sockets,
+    })
 }
 
 fn bind(address: SocketAddr, dual_stack: bool) -> io::Result<TcpListener> {
@@ -58,7 +67,9 @@ fn bind(address: SocketAddr, dual_stack: bool) -> io::Result<TcpListener> {
 pub(crate) fn is_dual_stack(address: SocketAddr, all: &[SocketAddr]) -> bool {
     address.is_ipv6()
         && address.ip().is_unspecified()
-        && !all.iter().any(|other| other.is_ipv4() && other.port() == address.port())
+        && !all
+            .iter()
+            .any(|other| other.is_ipv4() && other.port() == address.port())
 }
 
 /// Deals the sockets of all groups out to `workers` workers, in turn.
@@ -68,7 +79,10 @@ pub(crate) fn deal(groups: Vec<Group>, workers: usize) -> Vec<Vec<Listener>> {
     for group in groups {
         for (at, socket) in group.sockets.into_iter().enumerate() {
             if let Some(hand) = hands.get_mut(at % count) {
-                hand.push(Listener { role: group.role, socket });
+                hand.push(Listener {
+                    role: group.role,
+                    socket,
+                });
             }
         }
     }
@@ -93,7 +107,10 @@ mod tests {
         let hands = deal(groups, 3);
         assert_eq!(hands.len(), 3);
         for hand in hands {
-            assert_eq!(hand.iter().map(|l| l.role).collect::<Vec<_>>(), [Role::Http, Role::Https]);
+            assert_eq!(
+                hand.iter().map(|l| l.role).collect::<Vec<_>>(),
+                [Role::Http, Role::Https]
+            );
         }
     }
 

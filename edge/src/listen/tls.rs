@@ -98,12 +98,19 @@ impl SiteTls {
         let mut certificates = Vec::with_capacity(bundle.config.certificates.len());
         for wanted in &bundle.config.certificates {
             let name = &wanted.key_pair;
-            let pair = bundle.key_pairs.get(name).ok_or_else(|| TlsError::Missing(name.clone()))?;
+            let pair = bundle
+                .key_pairs
+                .get(name)
+                .ok_or_else(|| TlsError::Missing(name.clone()))?;
             let key = Arc::new(certified_key(name, pair, &policies.provider)?);
             let mut config = base.clone();
             config.cert_resolver = Arc::new(One(Arc::clone(&key)));
             certificates.push(Certificate {
-                names: wanted.names.iter().filter_map(|n| HostPattern::parse(n).ok()).collect(),
+                names: wanted
+                    .names
+                    .iter()
+                    .filter_map(|n| HostPattern::parse(n).ok())
+                    .collect(),
                 config: Arc::new(config),
                 key,
             });
@@ -113,7 +120,11 @@ impl SiteTls {
 
     /// The first certificate for `host` that the client can verify.
     pub(crate) fn pick(&self, host: &str, schemes: &[SignatureScheme]) -> Option<&Certificate> {
-        let covering = || self.certificates.iter().filter(|c| c.names.iter().any(|n| n.covers(host)));
+        let covering = || {
+            self.certificates
+                .iter()
+                .filter(|c| c.names.iter().any(|n| n.covers(host)))
+        };
         covering()
             .find(|c| c.key.key.choose_scheme(schemes).is_some())
             // None fits: the handshake with any of them fails with the right alert.
@@ -129,19 +140,34 @@ fn certified_key(name: &str, pair: &KeyPair, provider: &CryptoProvider) -> Resul
     let name = || name.to_owned();
     let chain = CertificateDer::pem_slice_iter(&pair.chain_pem)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| TlsError::Chain { name: name(), problem: error.to_string() })?;
+        .map_err(|error| TlsError::Chain {
+            name: name(),
+            problem: error.to_string(),
+        })?;
     if chain.is_empty() {
-        return Err(TlsError::Chain { name: name(), problem: "it holds no certificate".to_owned() });
+        return Err(TlsError::Chain {
+            name: name(),
+            problem: "it holds no certificate".to_owned(),
+        });
     }
-    let key_error = |problem: String| TlsError::Key { name: name(), problem };
+    let key_error = |problem: String| TlsError::Key {
+        name: name(),
+        problem,
+    };
     let key = PrivateKeyDer::from_pem_slice(&pair.key_pem).map_err(|error| key_error(error.to_string()))?;
-    let key = provider.key_provider.load_private_key(key).map_err(|error| key_error(error.to_string()))?;
+    let key = provider
+        .key_provider
+        .load_private_key(key)
+        .map_err(|error| key_error(error.to_string()))?;
     let key = CertifiedKey::new(chain, key);
     match key.keys_match() {
         // Unknown: the key can't tell its public half; the handshake will.
         Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(key),
         Err(rustls::Error::InconsistentKeys(_)) => Err(TlsError::Mismatch(name())),
-        Err(error) => Err(TlsError::Chain { name: name(), problem: error.to_string() }),
+        Err(error) => Err(TlsError::Chain {
+            name: name(),
+            problem: error.to_string(),
+        }),
     }
 }
 

@@ -25,7 +25,9 @@ impl Unread {
 /// Deals with what is left of the body of a request that is answered without it.
 pub(crate) fn settle(exchange: &Exchange) -> Unread {
     let limits = &exchange.connection.local.common.limits;
-    let Some(rest) = exchange.client.take_rest() else { return Unread::Nothing };
+    let Some(rest) = exchange.client.take_rest() else {
+        return Unread::Nothing;
+    };
     if exchange.connection.is_h2() {
         return Unread::Nothing;
     }

@@ -17,10 +17,10 @@ pub(crate) fn start(mut exchange: Exchange, answer: Answer, client: OnUpgrade) {
     tokio::task::spawn_local(async move {
         let idle = local.common.limits.idle_stream;
         let meter = Arc::clone(&exchange.connection.meter);
-        if let Some(origin) = answer.upgraded
-            && let (Ok(client), Ok(origin)) = tokio::join!(client, origin)
+        if let Some(mut origin) = answer.upgraded
+            && let Ok(client) = client.await
         {
-            let (mut client, mut origin) = (TokioIo::new(client), TokioIo::new(origin));
+            let mut client = TokioIo::new(client);
             let before = meter.bytes();
             tokio::select! {
                 // However it ends, it has ended: a broken connection is a usual end of such a stream.

@@ -17,6 +17,7 @@ use super::sockets::Listener;
 use super::{Certificates, accept};
 use crate::observe::{Counters, LineBuffer, Recorder};
 use crate::options::Limits;
+use crate::origin::Origins;
 
 /// How often log lines that don't fill a batch are handed over.
 const LOG_FLUSH: Duration = Duration::from_millis(100);
@@ -32,7 +33,9 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 
     pub(crate) fn now(self) -> Now {
@@ -57,7 +60,10 @@ pub(crate) struct Permit(Arc<OpenConnections>);
 
 impl OpenConnections {
     pub(crate) fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { count: AtomicUsize::new(0), max })
+        Arc::new(Self {
+            count: AtomicUsize::new(0),
+            max,
+        })
     }
 
     pub(crate) fn take(self: &Arc<Self>) -> Option<Permit> {
@@ -77,6 +83,7 @@ impl Drop for Permit {
 pub(crate) struct Common {
     pub(crate) proxy: Arc<Shared>,
     pub(crate) certificates: Arc<Certificates>,
+    pub(crate) origins: Arc<Origins>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) open: Arc<OpenConnections>,
     pub(crate) clock: Clock,
@@ -216,21 +223,29 @@ impl Workers {
             let common = Arc::clone(common);
             let core = cores.get(index).copied();
             // Made here, so that a failure is the caller's to see.
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
             let alive = Leaving(alive.clone());
-            thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-                if let Some(core) = core {
-                    pin(core);
-                }
-                let Seat { listeners, counters, lines } = seat;
-                let local = Rc::new(Local::new(index, common, counters, lines));
-                let tasks = LocalSet::new();
-                tasks.block_on(&runtime, run(local, listeners));
-                // Whatever is left has passed the deadline.
-                drop(tasks);
-                drop(runtime);
-                drop(alive);
-            })?;
+            thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || {
+                    if let Some(core) = core {
+                        pin(core);
+                    }
+                    let Seat {
+                        listeners,
+                        counters,
+                        lines,
+                    } = seat;
+                    let local = Rc::new(Local::new(index, common, counters, lines));
+                    let tasks = LocalSet::new();
+                    tasks.block_on(&runtime, run(local, listeners));
+                    // Whatever is left has passed the deadline.
+                    drop(tasks);
+                    drop(runtime);
+                    drop(alive);
+                })?;
         }
         Ok(Self { alive: watch })
     }
@@ -264,7 +279,9 @@ impl Drop for Leaving {
 /// The cores that this process may use.
 pub(crate) fn cores() -> Vec<usize> {
     match rustix::thread::sched_getaffinity(None) {
-        Ok(set) => (0..rustix::thread::CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect(),
+        Ok(set) => (0..rustix::thread::CpuSet::MAX_CPU)
+            .filter(|core| set.is_set(*core))
+            .collect(),
         Err(_) => Vec::new(),
     }
 }

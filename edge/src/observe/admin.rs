@@ -96,15 +96,23 @@ impl Admin {
         registry: Registry,
         health: impl Fn() -> Health + Send + Sync + 'static,
     ) -> io::Result<Self> {
-        let state = Arc::new(State { health: Box::new(health), registry });
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let state = Arc::new(State {
+            health: Box::new(health),
+            registry,
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new().name("admin".to_owned()).spawn(move || {
             if let Err(error) = runtime.block_on(serve(sockets, state, stopped)) {
                 tracing::error!(%error, "the admin server has ended");
             }
         })?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// Ends it and removes its socket file.
@@ -120,10 +128,18 @@ impl Admin {
 async fn serve(sockets: AdminSockets, state: Arc<State>, stopped: oneshot::Receiver<()>) -> io::Result<()> {
     let limit = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     if let Some(listener) = sockets.tcp {
-        let (listener, state, limit) =
-            (TcpListener::from_std(listener)?, Arc::clone(&state), Arc::clone(&limit));
+        let (listener, state, limit) = (
+            TcpListener::from_std(listener)?,
+            Arc::clone(&state),
+            Arc::clone(&limit),
+        );
         tokio::spawn(async move {
-            accept(|| async { listener.accept().await.map(|(socket, _)| socket) }, state, limit).await;
+            accept(
+                || async { listener.accept().await.map(|(socket, _)| socket) },
+                state,
+                limit,
+            )
+            .await;
         });
     }
     let mut file = None;
@@ -131,7 +147,12 @@ async fn serve(sockets: AdminSockets, state: Arc<State>, stopped: oneshot::Recei
         let listener = UnixListener::from_std(listener)?;
         file = Some(path);
         tokio::spawn(async move {
-            accept(|| async { listener.accept().await.map(|(socket, _)| socket) }, state, limit).await;
+            accept(
+                || async { listener.accept().await.map(|(socket, _)| socket) },
+                state,
+                limit,
+            )
+            .await;
         });
     }
     // Ends when the sender goes.
@@ -170,7 +191,10 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(socket: 
         async move { Ok::<_, Infallible>(answer) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10)).max_buf_size(16 << 10);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_secs(10))
+        .max_buf_size(16 << 10);
     // A scraper or probe that goes away isn't worth a line.
     let _ = builder.serve_connection(TokioIo::new(socket), service).await;
 }
@@ -183,7 +207,11 @@ fn answer(state: &State, method: &Method, path: &str) -> Response<Full<Bytes>> {
         "/healthz" => respond(StatusCode::OK, "text/plain", "alive\n"),
         "/readyz" => {
             let health = (state.health)();
-            let status = if health.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            let status = if health.ready {
+                StatusCode::OK
+            } else {
+                StatusCode::SERVICE_UNAVAILABLE
+            };
             let mut body = serde_json::to_vec(&health).unwrap_or_default();
             body.push(b'\n');
             respond(status, "application/json", body)
@@ -194,17 +222,27 @@ fn answer(state: &State, method: &Method, path: &str) -> Response<Full<Bytes>> {
                 Ok(()) => respond(StatusCode::OK, OPENMETRICS, text),
                 Err(error) => {
                     tracing::error!(%error, "metrics can't be written");
-                    respond(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "metrics can't be written\n")
+                    respond(
+                        StatusCode::INTERNAL_SERVER_ERROR,
+                        "text/plain",
+                        "metrics can't be written\n",
+                    )
                 }
             }
         }
-        _ => respond(StatusCode::NOT_FOUND, "text/plain", "there are /healthz, /readyz and /metrics\n"),
+        _ => respond(
+            StatusCode::NOT_FOUND,
+            "text/plain",
+            "there are /healthz, /readyz and /metrics\n",
+        ),
     }
 }
 
 fn respond(status: StatusCode, media: &'static str, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body.into()));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(media));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, http::HeaderValue::from_static(media));
     response
 }

@@ -9,15 +9,26 @@ use breakwater_edge_proxy::{Protocol, Reason};
 
 /// Upper bounds of the duration histogram's buckets, microseconds.
 pub(super) const BUCKETS_US: [u64; 14] = [
-    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 250_000, 500_000, 1_000_000, 5_000_000, 30_000_000,
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 250_000, 500_000, 1_000_000, 5_000_000,
+    30_000_000,
 ];
 
 /// Values of the label `class`.
 pub(super) const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Values of the label `cache`.
-pub(super) const CACHES: [&str; 10] =
-    ["none", "hit", "bypass", "method", "uri-miss", "vary-miss", "miss", "request", "stale", "partial"];
+pub(super) const CACHES: [&str; 10] = [
+    "none",
+    "hit",
+    "bypass",
+    "method",
+    "uri-miss",
+    "vary-miss",
+    "miss",
+    "request",
+    "stale",
+    "partial",
+];
 
 /// How a handshake ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,7 +198,10 @@ impl Counters {
 
     /// Forgets sites that are no longer configured, so that their number stays bounded.
     pub(super) fn retain_sites(&self, keep: impl Fn(&SiteId) -> bool) {
-        self.sites.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| keep(id));
+        self.sites
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|id, _| keep(id));
     }
 
     pub(super) fn for_each_site(&self, mut visit: impl FnMut(&SiteId, &SiteCounters)) {

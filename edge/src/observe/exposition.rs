@@ -34,7 +34,9 @@ pub(crate) struct Exposition {
 
 impl fmt::Debug for Exposition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exposition").field("workers", &self.workers.len()).finish_non_exhaustive()
+        f.debug_struct("Exposition")
+            .field("workers", &self.workers.len())
+            .finish_non_exhaustive()
     }
 }
 
@@ -60,8 +62,14 @@ impl SiteSums {
 }
 
 impl Exposition {
-    pub(crate) fn new(workers: Vec<Arc<Counters>>, measure: impl Fn() -> Gauges + Send + Sync + 'static) -> Self {
-        Self { workers, measure: Box::new(measure) }
+    pub(crate) fn new(
+        workers: Vec<Arc<Counters>>,
+        measure: impl Fn() -> Gauges + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            workers,
+            measure: Box::new(measure),
+        }
     }
 
     fn sum(&self, of: impl Fn(&Counters) -> &AtomicU64) -> u64 {
@@ -101,16 +109,39 @@ impl Exposition {
             lines
         };
         let plain = |of: fn(&SiteSums) -> u64| {
-            sites.iter().map(|(site, sums)| ([("site", site.as_str())], of(sums))).collect::<Vec<_>>()
+            sites
+                .iter()
+                .map(|(site, sums)| ([("site", site.as_str())], of(sums)))
+                .collect::<Vec<_>>()
         };
         let classes = by("class", &CLASSES, |sums| &sums.classes);
         let caches = by("cache", &CACHES, |sums| &sums.caches);
-        out.counters("breakwater_requests", "Requests by site and class of status; none: not answered", &classes)?;
-        out.counters("breakwater_cache_requests", "Requests by site and what the cache did (RFC 9211)", &caches)?;
-        out.counters("breakwater_body_bytes", "Bytes of bodies sent to visitors", &plain(|s| s.body_bytes))?;
-        out.counters("breakwater_origin_requests", "Requests to origins", &plain(|s| s.origin_requests))?;
+        out.counters(
+            "breakwater_requests",
+            "Requests by site and class of status; none: not answered",
+            &classes,
+        )?;
+        out.counters(
+            "breakwater_cache_requests",
+            "Requests by site and what the cache did (RFC 9211)",
+            &caches,
+        )?;
+        out.counters(
+            "breakwater_body_bytes",
+            "Bytes of bodies sent to visitors",
+            &plain(|s| s.body_bytes),
+        )?;
+        out.counters(
+            "breakwater_origin_requests",
+            "Requests to origins",
+            &plain(|s| s.origin_requests),
+        )?;
         let errors = plain(|s| s.origin_errors);
-        out.counters("breakwater_origin_errors", "Requests that ended because of the origin", &errors)
+        out.counters(
+            "breakwater_origin_errors",
+            "Requests that ended because of the origin",
+            &errors,
+        )
     }
 
     fn encode_durations(&self, out: &mut Out<'_>) -> fmt::Result {
@@ -156,7 +187,12 @@ impl Out<'_> {
 impl Collector for Exposition {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut out = Out(encoder);
-        let Gauges { gauges, counters, sites, ready } = (self.measure)();
+        let Gauges {
+            gauges,
+            counters,
+            sites,
+            ready,
+        } = (self.measure)();
         self.encode_sites(&mut out, &sites)?;
         self.encode_durations(&mut out)?;
 
@@ -166,34 +202,86 @@ impl Collector for Exposition {
                 *sum += counter.load(Relaxed);
             }
         }
-        let reasons: Vec<_> =
-            Reason::ALL.iter().zip(reasons).map(|(reason, n)| ([("reason", reason.as_str())], n)).collect();
-        out.counters("breakwater_requests_by_reason", "Requests that ended early, by reason", &reasons)?;
+        let reasons: Vec<_> = Reason::ALL
+            .iter()
+            .zip(reasons)
+            .map(|(reason, n)| ([("reason", reason.as_str())], n))
+            .collect();
+        out.counters(
+            "breakwater_requests_by_reason",
+            "Requests that ended early, by reason",
+            &reasons,
+        )?;
         let protocols = self.sums(|worker| &worker.protocols);
-        let protocols: Vec<_> =
-            ["h1", "h2"].into_iter().zip(protocols).map(|(p, n)| ([("protocol", p)], n)).collect();
-        out.counters("breakwater_requests_by_protocol", "Requests by protocol", &protocols)?;
+        let protocols: Vec<_> = ["h1", "h2"]
+            .into_iter()
+            .zip(protocols)
+            .map(|(p, n)| ([("protocol", p)], n))
+            .collect();
+        out.counters(
+            "breakwater_requests_by_protocol",
+            "Requests by protocol",
+            &protocols,
+        )?;
 
         let ends = self.sums(|worker| &worker.ends);
         let accepted = self.sum(|worker| &worker.accepted);
         let open = accepted.saturating_sub(ends.iter().sum());
-        let ends: Vec<_> =
-            ConnectionEnd::ALL.iter().zip(ends).map(|((_, how), n)| ([("how", *how)], n)).collect();
-        out.counter("breakwater_connections_accepted", "Connections accepted", accepted)?;
+        let ends: Vec<_> = ConnectionEnd::ALL
+            .iter()
+            .zip(ends)
+            .map(|((_, how), n)| ([("how", *how)], n))
+            .collect();
+        out.counter(
+            "breakwater_connections_accepted",
+            "Connections accepted",
+            accepted,
+        )?;
         out.counters("breakwater_connections_ended", "Connections ended, by how", &ends)?;
-        out.gauge("breakwater_connections", "Open connections", i64::try_from(open).unwrap_or(i64::MAX))?;
+        out.gauge(
+            "breakwater_connections",
+            "Open connections",
+            i64::try_from(open).unwrap_or(i64::MAX),
+        )?;
         let errors = self.sum(|worker| &worker.accept_errors);
-        out.counter("breakwater_accept_errors", "Failures to accept, for want of descriptors above all", errors)?;
+        out.counter(
+            "breakwater_accept_errors",
+            "Failures to accept, for want of descriptors above all",
+            errors,
+        )?;
         let handshakes = self.sums(|worker| &worker.handshakes);
-        let handshakes: Vec<_> =
-            Handshake::ALL.iter().zip(handshakes).map(|((_, how), n)| ([("how", *how)], n)).collect();
-        out.counters("breakwater_tls_handshakes", "TLS handshakes, by how they ended", &handshakes)?;
+        let handshakes: Vec<_> = Handshake::ALL
+            .iter()
+            .zip(handshakes)
+            .map(|((_, how), n)| ([("how", *how)], n))
+            .collect();
+        out.counters(
+            "breakwater_tls_handshakes",
+            "TLS handshakes, by how they ended",
+            &handshakes,
+        )?;
         let (bytes_in, bytes_out) = (self.sum(|w| &w.bytes_in), self.sum(|w| &w.bytes_out));
-        out.counter("breakwater_received_bytes", "Bytes received on ended connections", bytes_in)?;
-        out.counter("breakwater_sent_bytes", "Bytes sent on ended connections", bytes_out)?;
+        out.counter(
+            "breakwater_received_bytes",
+            "Bytes received on ended connections",
+            bytes_in,
+        )?;
+        out.counter(
+            "breakwater_sent_bytes",
+            "Bytes sent on ended connections",
+            bytes_out,
+        )?;
         let dropped = self.sum(|worker| &worker.log_dropped);
-        out.counter("breakwater_log_lines_dropped", "Access log lines that nobody took in time", dropped)?;
-        out.gauge("breakwater_ready", "1 when configuration is complete and it listens", i64::from(ready))?;
+        out.counter(
+            "breakwater_log_lines_dropped",
+            "Access log lines that nobody took in time",
+            dropped,
+        )?;
+        out.gauge(
+            "breakwater_ready",
+            "1 when configuration is complete and it listens",
+            i64::from(ready),
+        )?;
         for (name, help, value) in gauges {
             out.gauge(name, help, value)?;
         }
@@ -224,16 +312,29 @@ mod tests {
             worker.accepted();
         }
         workers[0].ended(ConnectionEnd::Idle, (3, 4));
-        let measure = move || Gauges { sites: HashSet::from([site("a")]), ready: true, ..Gauges::default() };
+        let measure = move || Gauges {
+            sites: HashSet::from([site("a")]),
+            ready: true,
+            ..Gauges::default()
+        };
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Exposition::new(workers, measure)));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-        assert!(text.contains("breakwater_requests_total{site=\"eu/shop/a\",class=\"2xx\"} 2\n"), "{text}");
+        assert!(
+            text.contains("breakwater_requests_total{site=\"eu/shop/a\",class=\"2xx\"} 2\n"),
+            "{text}"
+        );
         assert!(!text.contains("eu/shop/gone"), "{text}");
         assert!(text.contains("breakwater_connections 1\n"), "{text}");
-        assert!(text.contains("breakwater_connections_ended_total{how=\"idle\"} 1\n"), "{text}");
+        assert!(
+            text.contains("breakwater_connections_ended_total{how=\"idle\"} 1\n"),
+            "{text}"
+        );
         assert!(text.contains("breakwater_ready 1\n"), "{text}");
-        assert!(text.contains("breakwater_request_duration_seconds_bucket{le=\"+Inf\"} 0\n"), "{text}");
+        assert!(
+            text.contains("breakwater_request_duration_seconds_bucket{le=\"+Inf\"} 0\n"),
+            "{text}"
+        );
     }
 }

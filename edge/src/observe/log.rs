@@ -23,18 +23,33 @@ pub(crate) struct AccessLog {
 impl AccessLog {
     pub(crate) fn start(target: &LogTarget) -> std::io::Result<Self> {
         let out: Box<dyn Write + Send> = match target {
-            LogTarget::Off => return Ok(Self { sender: None, thread: None }),
+            LogTarget::Off => {
+                return Ok(Self {
+                    sender: None,
+                    thread: None,
+                });
+            }
             LogTarget::Stdout => Box::new(std::io::stdout()),
             LogTarget::File(path) => Box::new(open(path)?),
         };
         let (sender, receiver) = sync_channel(QUEUE);
-        let thread = thread::Builder::new().name("access-log".to_owned()).spawn(move || write(&receiver, out))?;
-        Ok(Self { sender: Some(sender), thread: Some(thread) })
+        let thread = thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || write(&receiver, out))?;
+        Ok(Self {
+            sender: Some(sender),
+            thread: Some(thread),
+        })
     }
 
     /// Lines of one worker on their way to the writer.
     pub(crate) fn buffer(&self, counters: Arc<Counters>) -> LineBuffer {
-        LineBuffer { sender: self.sender.clone(), bytes: Vec::new(), lines: 0, counters }
+        LineBuffer {
+            sender: self.sender.clone(),
+            bytes: Vec::new(),
+            lines: 0,
+            counters,
+        }
     }
 
     /// Waits until everything that was handed over is written; every [`LineBuffer`] must be gone by then.
@@ -135,8 +150,12 @@ mod tests {
     fn lines_that_nobody_takes_are_dropped_and_counted() {
         let (sender, _receiver) = sync_channel(1);
         let counters = Arc::<Counters>::default();
-        let mut buffer =
-            LineBuffer { sender: Some(sender), bytes: Vec::new(), lines: 0, counters: Arc::clone(&counters) };
+        let mut buffer = LineBuffer {
+            sender: Some(sender),
+            bytes: Vec::new(),
+            lines: 0,
+            counters: Arc::clone(&counters),
+        };
         for _ in 0..3 {
             buffer.line(|out| out.push(b'x'));
             buffer.line(|out| out.push(b'y'));

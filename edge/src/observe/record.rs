@@ -29,7 +29,11 @@ struct Resolved {
 
 impl Recorder {
     pub(crate) fn new(counters: Arc<Counters>, lines: LineBuffer) -> Self {
-        Self { counters, lines: RefCell::new(lines), resolved: RefCell::default() }
+        Self {
+            counters,
+            lines: RefCell::new(lines),
+            resolved: RefCell::default(),
+        }
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -38,11 +42,15 @@ impl Recorder {
 
     /// Takes a finished request.
     pub(crate) fn record(&self, record: &Record<'_>, connection: u64) {
-        self.counters.request(record.protocol, record.reason, record.duration);
+        self.counters
+            .request(record.protocol, record.reason, record.duration);
         let count = |site: &SiteCounters| {
             site.request(record.status, record.cache.as_ref(), record.body_bytes);
             if record.origin_attempts > 0 {
-                site.origin(u64::from(record.origin_attempts), record.reason.is_some_and(is_origins_fault));
+                site.origin(
+                    u64::from(record.origin_attempts),
+                    record.reason.is_some_and(is_origins_fault),
+                );
             }
         };
         match record.site {

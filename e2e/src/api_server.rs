@@ -54,7 +54,7 @@ impl ApiServer {
             etcd: Component::new(
                 "etcd",
                 &programs.join("etcd"),
-                control_plane::etcd_arguments(directory, etcd_port, peer_port),
+                control_plane::etcd_arguments(directory, None, etcd_port, peer_port),
                 &logs,
             ),
             process: Component::new(

@@ -17,6 +17,9 @@ mod files;
 /// Port of the API server.
 const API_PORT: u16 = 26_443;
 
+/// Port of etcd, on loopback and on the node's address.
+const ETCD_PORT: u16 = 22_379;
+
 /// What every cluster of a run uses.
 #[derive(Clone, Debug)]
 pub struct Assets {
@@ -257,6 +260,32 @@ impl Cluster {
         checked(&command.args(arguments).stdin(Stdio::null()).output()?)
     }
 
+    /// Runs containerd's client for the containers of Pods.
+    pub fn container_runtime(&self, arguments: &[&str]) -> Result<String> {
+        let ctr = self.assets.programs.join("ctr").display().to_string();
+        let mut command = vec![ctr.as_str(), "-a", "/run/containerd/c.sock", "-n", "k8s.io"];
+        command.extend(arguments);
+        self.on_node(&command)
+    }
+
+    /// Compacts etcd's history up to now, so that no watch can be resumed from before.
+    pub async fn compact_etcd(&self) -> Result<()> {
+        let status = self.etcd("maintenance/status", "{}").await?;
+        let revision = status
+            .pointer("/header/revision")
+            .context("etcd tells no revision")?
+            .clone();
+        let body = serde_json::json!({"revision": revision, "physical": true});
+        self.etcd("kv/compaction", &body.to_string()).await.map(drop)
+    }
+
+    async fn etcd(&self, what: &str, body: &str) -> Result<serde_json::Value> {
+        let address = format!("{}:{ETCD_PORT}", self.address).parse()?;
+        let answer = crate::client::post(address, &format!("/v3/{what}"), body).await?;
+        ensure!(answer.status().is_success(), "etcd: {answer:?}");
+        Ok(serde_json::from_slice(answer.body())?)
+    }
+
     /// Copies etcd's data as they are now; etcd and the API server must be stopped.
     pub fn copy_etcd(&self, name: &str) -> Result<()> {
         copy(&self.directory.join("etcd"), &self.directory.join(name))
@@ -266,6 +295,16 @@ impl Cluster {
     pub fn restore_etcd(&self, name: &str) -> Result<()> {
         fs::remove_dir_all(self.directory.join("etcd"))?;
         copy(&self.directory.join(name), &self.directory.join("etcd"))
+    }
+
+    /// The beginning of a command by which a person looks at it from another terminal.
+    pub fn how_to_look(&self) -> String {
+        format!(
+            "nsenter --net=/run/netns/bw-e2e-{} {} --kubeconfig {}",
+            self.name,
+            self.assets.programs.join("kubectl").display(),
+            self.directory.join("admin.kubeconfig").display()
+        )
     }
 
     /// Where its logs lie.
@@ -289,12 +328,9 @@ impl Cluster {
             );
             std::thread::sleep(Duration::from_millis(20));
         }
-        let ctr = self.assets.programs.join("ctr");
         let pause = self.directory.join("pause.oci.tar");
         for image in [&pause, &self.assets.image] {
-            let (ctr, image) = (ctr.display().to_string(), image.display().to_string());
-            let socket = "/run/containerd/c.sock";
-            self.on_node(&[&ctr, "-a", socket, "-n", "k8s.io", "images", "import", &image])?;
+            self.container_runtime(&["images", "import", &image.display().to_string()])?;
         }
         Ok(())
     }

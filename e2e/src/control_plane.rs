@@ -70,12 +70,21 @@ pub(crate) async fn client(kubeconfig: &Path) -> Result<Client> {
     )?)
 }
 
-/// etcd that forgets nothing until the machine does.
-pub(crate) fn etcd_arguments(directory: &Path, port: u16, peer_port: u16) -> Vec<String> {
+/// etcd that keeps its data as long as the machine runs; it listens on loopback and at `address`.
+pub(crate) fn etcd_arguments(
+    directory: &Path,
+    address: Option<&str>,
+    port: u16,
+    peer_port: u16,
+) -> Vec<String> {
+    let mut listen = format!("http://127.0.0.1:{port}");
+    if let Some(address) = address {
+        listen = format!("{listen},http://{address}:{port}");
+    }
     vec![
         format!("--data-dir={}", directory.join("etcd").display()),
         "--unsafe-no-fsync".to_owned(),
-        format!("--listen-client-urls=http://127.0.0.1:{port}"),
+        format!("--listen-client-urls={listen}"),
         format!("--advertise-client-urls=http://127.0.0.1:{port}"),
         format!("--listen-peer-urls=http://127.0.0.1:{peer_port}"),
     ]

@@ -9,6 +9,8 @@ pub mod client;
 pub mod cluster;
 mod component;
 mod control_plane;
+pub mod installed;
+pub mod load;
 pub mod manifests;
 pub mod origin;
 pub mod pki;

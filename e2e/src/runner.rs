@@ -34,10 +34,10 @@ impl Runner {
         self.wanted.is_empty() || self.wanted.iter().any(|part| name.contains(part.as_str()))
     }
 
-    /// Runs one scenario.
-    pub async fn run(&mut self, name: &str, scenario: impl Future<Output = Result<()>>) {
+    /// Runs one scenario; false when it has failed.
+    pub async fn run(&mut self, name: &str, scenario: impl Future<Output = Result<()>>) -> bool {
         if !self.wants(name) {
-            return;
+            return true;
         }
         let started = Instant::now();
         let ended = tokio::time::timeout(LIMIT, AssertUnwindSafe(scenario).catch_unwind()).await;
@@ -51,9 +51,11 @@ impl Runner {
         if let Some(problem) = problem {
             println!("test {name} ... FAILED ({seconds:.1} s)\n{problem}\n");
             self.failed.push(name.to_owned());
+            false
         } else {
             println!("test {name} ... ok ({seconds:.1} s)");
             self.passed += 1;
+            true
         }
     }
 

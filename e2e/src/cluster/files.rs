@@ -123,7 +123,7 @@ pub(super) fn components(
         make(
             Program::Etcd,
             "etcd",
-            control_plane::etcd_arguments(directory, 22_379, 22_380),
+            control_plane::etcd_arguments(directory, Some(address), super::ETCD_PORT, 22_380),
         ),
         make(
             Program::Containerd,
@@ -133,7 +133,7 @@ pub(super) fn components(
         make(
             Program::ApiServer,
             "kube-apiserver",
-            control_plane::api_arguments(directory, address, port, 22_379)
+            control_plane::api_arguments(directory, address, port, super::ETCD_PORT)
                 .into_iter()
                 .chain([
                     "--bind-address=0.0.0.0".to_owned(),

@@ -1,25 +1,87 @@
 //! The scenarios on real API servers and whole clusters. Run by `e2e/run.sh`, which builds what they need.
 
+mod cache;
+mod change;
+mod failures;
+mod keys;
+mod rate;
+mod sites;
+mod traffic;
 mod verdicts;
 
+use std::time::Instant;
+
+use anyhow::Result;
 use breakwater_e2e::api_server::ApiServer;
 use breakwater_e2e::cluster::Assets;
+use breakwater_e2e::installed::Installed;
 use breakwater_e2e::runner::Runner;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> Result<()> {
     let assets = Assets::from_env()?;
     let mut runner = Runner::from_arguments();
-    let server = ApiServer::start(&assets.programs, &assets.directory.join("api")).await?;
-    runner
-        .run(
-            "every refusal is the API server's and render's",
-            verdicts::every_refusal_is_the_api_servers_and_renders(&server),
-        )
-        .await;
-    drop(server);
+    without_kubelet(&assets, &mut runner).await?;
+    on_a_cluster(&assets, &mut runner).await?;
     if !runner.finish() {
         std::process::exit(1);
     }
+    Ok(())
+}
+
+/// What needs an API server only, and no root.
+async fn without_kubelet(assets: &Assets, runner: &mut Runner) -> Result<()> {
+    let server = ApiServer::start(&assets.programs, &assets.directory.join("api")).await?;
+    let name = "every refusal is the API server's and render's";
+    runner
+        .run(
+            name,
+            verdicts::every_refusal_is_the_api_servers_and_renders(&server),
+        )
+        .await;
+    Ok(())
+}
+
+/// One scenario after the other on one cluster; what a failed one leaves behind is shown.
+async fn on_a_cluster(assets: &Assets, runner: &mut Runner) -> Result<()> {
+    let started = Instant::now();
+    let mut edge = Installed::start(assets, 1).await?;
+    println!(
+        "a cluster with the chart installed after {:.1} s",
+        started.elapsed().as_secs_f32()
+    );
+    macro_rules! scenario {
+        ($name:literal, $scenario:path) => {
+            if !runner.run($name, $scenario(&mut edge)).await {
+                println!("{}", edge.report());
+                edge.keep().await;
+            }
+        };
+    }
+    scenario!(
+        "a site is served over every protocol",
+        traffic::a_site_is_served_over_every_protocol
+    );
+    scenario!(
+        "a change under load fails no request",
+        change::a_change_under_load_fails_no_request
+    );
+    scenario!("the second request is a hit", cache::the_second_request_is_a_hit);
+    scenario!(
+        "too many requests are told when to come back",
+        rate::too_many_requests_are_told_when_to_come_back
+    );
+    scenario!(
+        "a broken key keeps the last good certificate",
+        keys::a_broken_key_keeps_the_last_good_certificate
+    );
+    scenario!(
+        "an operator killed during a change loses nothing",
+        failures::an_operator_killed_during_a_change_loses_nothing
+    );
+    scenario!(
+        "without the API server edges serve and restart",
+        failures::without_the_api_server_edges_serve_and_restart
+    );
     Ok(())
 }

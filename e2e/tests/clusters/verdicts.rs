@@ -11,7 +11,7 @@ use breakwater_render::schema;
 use kube::core::Status;
 
 /// Every file of `crds/testdata`: its `# expect:` line, the API server's verdict and render's.
-pub async fn every_refusal_is_the_api_servers_and_renders(server: &ApiServer) -> Result<()> {
+pub(crate) async fn every_refusal_is_the_api_servers_and_renders(server: &ApiServer) -> Result<()> {
     let mut sender = Sender::new(server.client());
     sender.define(&breakwater_crds::all()).await?;
     let mut problems = Vec::new();

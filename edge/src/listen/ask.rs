@@ -1,7 +1,6 @@
 use breakwater_edge_proxy::{BodyHint, FailureKind, FetchPlan, OriginFailure};
-use http::{Response, header, response};
+use http::{header, response};
 use http_body_util::BodyExt as _;
-use tokio::sync::mpsc;
 
 use super::client_body::ClientBody;
 use super::head::body_hint;
@@ -61,13 +60,12 @@ impl Asking {
         local: &Local,
         plan: &FetchPlan,
         body: Option<ClientBody>,
-        informational: Option<mpsc::Sender<Response<()>>>,
     ) -> Result<Answer, OriginFailure> {
         let exchange = match &mut self.exchange {
             Some(exchange) => exchange,
             None => self
                 .exchange
-                .insert(begin(local, plan, body, informational).map_err(|error| report(plan, &error))?),
+                .insert(begin(local, plan, body).map_err(|error| report(plan, &error))?),
         };
         match exchange.send().await {
             Ok(answer) => Ok(answer.into()),
@@ -80,7 +78,6 @@ fn begin(
     local: &Local,
     plan: &FetchPlan,
     body: Option<ClientBody>,
-    informational: Option<mpsc::Sender<Response<()>>>,
 ) -> Result<Exchange, OriginError> {
     let config = plan.site.config();
     let origin = config
@@ -92,11 +89,8 @@ fn begin(
         Some(body) => RequestBody::from_plan(plan, || body.map_err(Into::into).boxed_unsync()),
         None => RequestBody::Empty,
     };
-    let facts = Facts {
-        informational,
-        ..Facts::from_plan(plan)
-    };
-    origin.exchange(OriginRequest::from_plan(plan)?, body, facts)
+    // Interim answers (1xx) are left out: hyper's server can't send them.
+    origin.exchange(OriginRequest::from_plan(plan)?, body, Facts::from_plan(plan))
 }
 
 /// What the phases are told; the reason in words is for those who run the edge.

@@ -238,7 +238,7 @@ impl Exchange {
             BodyMode::Stream { .. } => Some(self.client.attempt()),
             BodyMode::None | BodyMode::Discard => None,
         };
-        let answer = match asking.ask(&self.connection.local, plan, body, None).await {
+        let answer = match asking.ask(&self.connection.local, plan, body).await {
             Ok(answer) => answer,
             Err(failure) => return (self.on_failure(failure), None),
         };

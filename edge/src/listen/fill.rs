@@ -29,7 +29,7 @@ async fn run(local: &Rc<Local>, mut fill: Fill) {
     let mut asking = Asking::default();
     loop {
         fill.on_send(local.now());
-        let step = match asking.ask(local, fill.plan(), None, None).await {
+        let step = match asking.ask(local, fill.plan(), None).await {
             Err(failure) => fill.on_failure(failure, local.now()),
             Ok(answer) => match take_head(local, &mut fill, &answer) {
                 FillStep::Body => return pump(local, fill, answer.body).await,

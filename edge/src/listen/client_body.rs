@@ -104,11 +104,6 @@ impl ClientBody {
         self.lock().read_bytes
     }
 
-    /// True when all of it has been read.
-    pub(crate) fn is_at_end(&self) -> bool {
-        self.lock().incoming.is_none()
-    }
-
     /// Takes what is unread away from all handles.
     pub(crate) fn take_rest(&self) -> Option<Incoming> {
         let mut source = self.lock();

@@ -36,7 +36,9 @@ fn round_robin_goes_on_smoothly_when_the_list_changes() {
     let balancer = Balancer::new(&Balancing::RoundRobin);
     draw(&balancer, &[candidate(1, 1), candidate(2, 1), candidate(3, 1)], 2);
     let picks = draw(&balancer, &[candidate(2, 1), candidate(3, 1)], 100);
-    assert_eq!(picks.iter().filter(|p| **p == 0).count(), 50);
+    // What the two had saved up or owed when the third left is worth one turn at most.
+    let first = picks.iter().filter(|p| **p == 0).count();
+    assert!((49..=51).contains(&first), "{first} of 100");
 }
 
 #[test]
@@ -120,7 +122,7 @@ fn the_place_of_a_key_never_changes_between_releases() {
     );
 }
 
-const GOLDEN: [usize; 12] = [0; 12];
+const GOLDEN: [usize; 12] = [2, 7, 2, 2, 2, 3, 1, 2, 1, 4, 2, 7];
 
 proptest! {
     #[test]

@@ -82,8 +82,10 @@ mod tests {
         let budget = RetryBudget::new(0);
         assert_eq!((0..100).filter(|_| budget.withdraw(0)).count(), 10);
         assert!(!budget.withdraw(9_990));
-        assert!(budget.withdraw(20_010));
-        assert!(!budget.withdraw(20_011));
+        assert!(budget.withdraw(10_010));
+        assert!(!budget.withdraw(19_990));
+        assert!(budget.withdraw(20_020));
+        assert!(!budget.withdraw(20_021));
         // It saves up no more than it began with.
         assert_eq!((0..100).filter(|_| budget.withdraw(10_000_000)).count(), 10);
     }

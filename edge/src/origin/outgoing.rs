@@ -136,10 +136,6 @@ impl Outgoing {
         self.source().failed
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.empty
-    }
-
     pub(super) fn length(&self) -> Option<u64> {
         self.length
     }

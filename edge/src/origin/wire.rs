@@ -13,7 +13,7 @@ const MAX_HEADS_BYTES: usize = 64 << 10;
 /// Most fields of a head.
 pub(super) const MAX_FIELDS: usize = 100;
 
-const IDLE: u8 = 0;
+// Of a head; 0: none is awaited.
 const AWAITED: u8 = 1;
 const SOUND: u8 = 2;
 const UNSOUND: u8 = 3;

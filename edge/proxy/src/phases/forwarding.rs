@@ -36,7 +36,9 @@ fn belongs_to_hop(field: &Field<'_>) -> bool {
         | Name::TransferEncoding
         | Name::Upgrade => true,
         Name::Other => {
-            field.name.eq_ignore_ascii_case(b"proxy-authorization")
+            // CGI hands `Proxy` over as the variable that names a client's proxy.
+            field.name.eq_ignore_ascii_case(b"proxy")
+                || field.name.eq_ignore_ascii_case(b"proxy-authorization")
                 || field.name.eq_ignore_ascii_case(b"proxy-authenticate")
                 || field.name.eq_ignore_ascii_case(b"http2-settings")
         }

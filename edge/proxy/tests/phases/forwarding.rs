@@ -21,6 +21,7 @@ fn what_belongs_to_the_visitors_connection_stays_there() {
             .with("keep-alive", "5")
             .with("Proxy-Connection", "x")
             .with("proxy-authorization", "x")
+            .with("Proxy", "http://evil.example")
             .with("te", "gzip")
             .with("upgrade", "h2c")
             .with("http2-settings", "x")

@@ -10,6 +10,7 @@ mod memory;
 
 mod admit;
 mod collapsing;
+mod crowd;
 mod decorate;
 mod forwarding;
 mod isolation;

@@ -5,5 +5,5 @@ mod values;
 mod world;
 
 pub(crate) use sites::{connection, origin, route, site, tls_connection};
-pub(crate) use values::{Answer, Ended, Request, lines};
+pub(crate) use values::{Answer, Asked, Ended, Request, lines};
 pub(crate) use world::World;

@@ -427,7 +427,10 @@ struct Control(Option<tokio::runtime::Runtime>);
 impl Control {
     fn handle(&self) -> Result<tokio::runtime::Handle, StartError> {
         let gone = || StartError::Options("the control runtime has ended".to_owned());
-        self.0.as_ref().map(|runtime| runtime.handle().clone()).ok_or_else(gone)
+        self.0
+            .as_ref()
+            .map(|runtime| runtime.handle().clone())
+            .ok_or_else(gone)
     }
 }
 

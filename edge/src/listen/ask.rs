@@ -74,11 +74,7 @@ impl Asking {
     }
 }
 
-fn begin(
-    local: &Local,
-    plan: &FetchPlan,
-    body: Option<ClientBody>,
-) -> Result<Exchange, OriginError> {
+fn begin(local: &Local, plan: &FetchPlan, body: Option<ClientBody>) -> Result<Exchange, OriginError> {
     let config = plan.site.config();
     let origin = config
         .origins

@@ -214,18 +214,15 @@ impl Exchange {
                 Some(ms) => tokio::time::timeout(Duration::from_millis(ms), head).await.ok(),
             }
         };
-        match waited {
-            Some(head) => {
-                let event = Event::FillHead {
-                    head,
-                    collapsed: reader.is_collapsed(),
-                };
-                (self.on_event(event), Some(reader))
-            }
-            None => {
-                drop(reader);
-                (self.on_event(Event::WaitTimedOut), None)
-            }
+        if let Some(head) = waited {
+            let event = Event::FillHead {
+                head,
+                collapsed: reader.is_collapsed(),
+            };
+            (self.on_event(event), Some(reader))
+        } else {
+            drop(reader);
+            (self.on_event(Event::WaitTimedOut), None)
         }
     }
 

@@ -287,7 +287,7 @@ mod tests {
         let counters = Counters::default();
         counters.request(Protocol::Http2, Some(Reason::NoRoute), Duration::from_micros(100));
         counters.request(Protocol::Http2, None, Duration::from_micros(101));
-        counters.request(Protocol::Http1, None, Duration::from_secs(3600));
+        counters.request(Protocol::Http1, None, Duration::from_hours(1));
         let counts: Vec<u64> = counters.durations.iter().map(|c| c.load(Relaxed)).collect();
         assert_eq!((counts[0], counts[1], *counts.last().unwrap()), (1, 1, 1));
         assert_eq!(counters.reasons[Reason::NoRoute as usize].load(Relaxed), 1);

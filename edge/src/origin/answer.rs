@@ -186,13 +186,14 @@ impl Body for OriginBody {
                 let client_failed = this.request.has_failed();
                 Some(Err(this.fail(fault::of_exchange(&error, client_failed))))
             }
-            Some(Ok(frame)) => match this.accept(&frame) {
-                Err(error) => Some(Err(this.fail(error))),
-                Ok(()) => {
+            Some(Ok(frame)) => {
+                if let Err(error) = this.accept(&frame) {
+                    Some(Err(this.fail(error)))
+                } else {
                     this.end_if_complete();
                     Some(Ok(frame))
                 }
-            },
+            }
         })
     }
 
@@ -201,9 +202,10 @@ impl Body for OriginBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.is_over {
-            true => SizeHint::with_exact(0),
-            false => self.incoming.size_hint(),
+        if self.is_over {
+            SizeHint::with_exact(0)
+        } else {
+            self.incoming.size_hint()
         }
     }
 }

@@ -159,7 +159,7 @@ fn rendezvous(chosen: &[(usize, Candidate)], hash: u64) -> Option<usize> {
     least.map(|(position, ..)| position)
 }
 
-/// The finalizer of SplitMix64: every bit of the input reaches every bit of the result.
+/// The finalizer of `SplitMix64`: every bit of the input reaches every bit of the result.
 fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

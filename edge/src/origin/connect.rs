@@ -18,7 +18,7 @@ use super::error::{OriginError, OriginErrorKind};
 use super::guard::{AddressClass, AddressGuard};
 
 /// Silence after which the system asks whether the other side is still there.
-const KEEPALIVE: Duration = Duration::from_secs(60);
+const KEEPALIVE: Duration = Duration::from_mins(1);
 
 /// A connection, with or without TLS.
 #[derive(Debug)]

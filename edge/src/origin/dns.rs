@@ -14,7 +14,7 @@ use super::task::Task;
 
 /// Bounds of how long an answer is used, whatever its TTL.
 const MIN_TTL: Duration = Duration::from_secs(5);
-const MAX_TTL: Duration = Duration::from_secs(300);
+const MAX_TTL: Duration = Duration::from_mins(5);
 
 /// After a failure; doubles up to [`MIN_TTL`] times eight.
 const RETRY: Duration = Duration::from_secs(1);
@@ -169,9 +169,10 @@ fn settle(known: &Resolved, answer: Answer, failures: &mut u32) -> (Resolved, Du
     addresses.truncate(MAX_ADDRESSES);
     let is_good = !addresses.is_empty() && !has_failed;
     *failures = if is_good { 0 } else { *failures + 1 };
-    let next = match is_good {
-        true => answer.ttl.clamp(MIN_TTL, MAX_TTL),
-        false => RETRY.saturating_mul(1 << (*failures - 1).min(6)).min(MIN_TTL * 8),
+    let next = if is_good {
+        answer.ttl.clamp(MIN_TTL, MAX_TTL)
+    } else {
+        RETRY.saturating_mul(1 << (*failures - 1).min(6)).min(MIN_TTL * 8)
     };
     let resolved = match (addresses.is_empty(), last.is_empty()) {
         (false, _) => Resolved::Addresses(addresses.into()),

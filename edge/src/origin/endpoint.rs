@@ -32,16 +32,18 @@ pub(super) struct EndpointKey {
 
 impl EndpointKey {
     pub(super) fn class(&self) -> AddressClass {
-        match self.class_is_service {
-            true => AddressClass::Service,
-            false => AddressClass::Written,
+        if self.class_is_service {
+            AddressClass::Service
+        } else {
+            AddressClass::Written
         }
     }
 
     pub(super) fn protocol(&self) -> OriginProtocol {
-        match self.is_http2 {
-            true => OriginProtocol::Http2,
-            false => OriginProtocol::Http1,
+        if self.is_http2 {
+            OriginProtocol::Http2
+        } else {
+            OriginProtocol::Http1
         }
     }
 }
@@ -122,12 +124,11 @@ impl Drop for Permit {
         loop {
             let waiter = {
                 let mut pool = self.endpoint.pool();
-                match pool.waiters.pop_front() {
-                    Some(waiter) => waiter,
-                    None => {
-                        pool.open = pool.open.saturating_sub(1);
-                        return;
-                    }
+                if let Some(waiter) = pool.waiters.pop_front() {
+                    waiter
+                } else {
+                    pool.open = pool.open.saturating_sub(1);
+                    return;
                 }
             };
             match waiter.grant.send(Grant::Open(Self::new(&self.endpoint))) {
@@ -270,9 +271,10 @@ impl Endpoint {
         let mut closing = Vec::new();
         let next = {
             let mut pool = self.pool();
-            match self.key.is_http2 {
-                true => self.next_http2(&mut pool, want),
-                false => self.next_http1(&mut pool, want, &mut closing),
+            if self.key.is_http2 {
+                self.next_http2(&mut pool, want)
+            } else {
+                self.next_http1(&mut pool, want, &mut closing)
             }
         };
         // Their permits take the lock.

@@ -124,7 +124,10 @@ impl OriginError {
 
     /// The site, or this origin of it, was taken out of force in the meantime.
     pub(crate) fn gone() -> Self {
-        Self::new(OriginErrorKind::Unavailable, "the origin isn't configured any more")
+        Self::new(
+            OriginErrorKind::Unavailable,
+            "the origin isn't configured any more",
+        )
     }
 
     pub(super) fn at(mut self, endpoint: SocketAddr) -> Self {

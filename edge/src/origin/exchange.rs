@@ -29,7 +29,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 const MAX_RACERS: usize = 6;
 
 /// Silence that is allowed in event streams and gRPC.
-const LONG_LIVED_IDLE: Duration = Duration::from_secs(600);
+const LONG_LIVED_IDLE: Duration = Duration::from_mins(10);
 
 /// One request to an origin, over all of its attempts.
 ///
@@ -121,9 +121,10 @@ impl Exchange {
         let connect_timeout = Duration::from_millis(self.timeouts.connect_ms);
         let choice = self.origin.choice(connect_timeout).await?;
         let want = self.want(fresh)?;
-        let connected = match choice.is_raced() {
-            true => self.connect_first(&choice, &want, connect_timeout).await,
-            false => self.connect(&choice, &want, connect_timeout).await,
+        let connected = if choice.is_raced() {
+            self.connect_first(&choice, &want, connect_timeout).await
+        } else {
+            self.connect(&choice, &want, connect_timeout).await
         };
         // Nothing of the request was sent; only a body that has been lost before stands in the way.
         let (endpoint, lease) = connected.map_err(|error| OriginError {
@@ -376,9 +377,10 @@ impl Exchange {
             .get(CONTENT_TYPE)
             .and_then(|value| value.as_bytes().get(..17))
             .is_some_and(|kind| kind.eq_ignore_ascii_case(b"text/event-stream"));
-        match self.facts.is_long_lived || is_event_stream {
-            true => between.max(LONG_LIVED_IDLE),
-            false => between,
+        if self.facts.is_long_lived || is_event_stream {
+            between.max(LONG_LIVED_IDLE)
+        } else {
+            between
         }
     }
 }

@@ -29,10 +29,13 @@ fn kind(error: &hyper::Error) -> OriginErrorKind {
         || error.is_canceled()
         || error.is_body_write_aborted()
         || error.is_timeout()
-        || error.source().is_some_and(|source| source.is::<std::io::Error>());
-    match closed && !error.is_parse() && !is_malformed(error) {
-        true => OriginErrorKind::Reset,
-        false => OriginErrorKind::Protocol,
+        || error
+            .source()
+            .is_some_and(<dyn std::error::Error + 'static>::is::<std::io::Error>);
+    if closed && !error.is_parse() && !is_malformed(error) {
+        OriginErrorKind::Reset
+    } else {
+        OriginErrorKind::Protocol
     }
 }
 

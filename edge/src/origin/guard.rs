@@ -66,12 +66,11 @@ impl AddressGuard {
         self.state.rcu(|old| {
             let mut new = State::clone(old);
             differs = change(&mut new);
-            match differs {
-                true => {
-                    new.generation += 1;
-                    Arc::new(new)
-                }
-                false => Arc::clone(old),
+            if differs {
+                new.generation += 1;
+                Arc::new(new)
+            } else {
+                Arc::clone(old)
             }
         });
         differs

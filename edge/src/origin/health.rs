@@ -56,9 +56,10 @@ impl Health {
             return false;
         }
         self.contradictions += 1;
-        let threshold = match passed {
-            true => check.healthy_threshold,
-            false => check.unhealthy_threshold,
+        let threshold = if passed {
+            check.healthy_threshold
+        } else {
+            check.unhealthy_threshold
         };
         if self.contradictions < u32::from(threshold.max(1)) {
             return false;

@@ -212,9 +212,10 @@ impl Origin {
     /// Takes a retry from the budget.
     pub(super) fn may_retry(&self) -> bool {
         let granted = self.budget.withdraw(self.common.now_ms());
-        match granted {
-            true => self.counters.retries.add(1),
-            false => self.counters.refused_retries.add(1),
+        if granted {
+            self.counters.retries.add(1)
+        } else {
+            self.counters.refused_retries.add(1)
         }
         granted
     }

@@ -11,13 +11,22 @@ async fn probes_over_the_socket_follow_the_life_of_the_process() {
     let socket = directory.path().join("admin.sock");
     let ask = |what| probe(what, &socket, Duration::from_secs(5));
     assert!(ask(Probe::Live).is_err());
-    let edge = Edge::start(EdgeOptions { admin_socket: Some(socket.clone()), ..options() }).unwrap();
+    let edge = Edge::start(EdgeOptions {
+        admin_socket: Some(socket.clone()),
+        ..options()
+    })
+    .unwrap();
     ask(Probe::Live).unwrap();
     let no = ask(Probe::Ready).unwrap_err().to_string();
     assert!(no.contains("waiting for its configuration"), "{no}");
     edge.apply(vec![region(), site_change(fixed_site("a", "a.example", "a"))]);
     edge.set_complete();
-    assert!(ask(Probe::Ready).unwrap_err().to_string().contains("not listening yet"));
+    assert!(
+        ask(Probe::Ready)
+            .unwrap_err()
+            .to_string()
+            .contains("not listening yet")
+    );
     edge.listen().unwrap();
     ask(Probe::Ready).unwrap();
     edge.drain(Duration::from_secs(1)).await;
@@ -30,14 +39,19 @@ async fn probes_over_the_socket_follow_the_life_of_the_process() {
 
 #[tokio::test]
 async fn metrics_count_requests_by_site_class_and_reason() {
-    let options = EdgeOptions { admin: Some("127.0.0.1:0".parse().unwrap()), ..options() };
+    let options = EdgeOptions {
+        admin: Some("127.0.0.1:0".parse().unwrap()),
+        ..options()
+    };
     let edge = edge_with(options, vec![fixed_site("a", "a.example", "hello")]);
     edge.apply(vec![unreadable("site-broken")]);
     let mut client = Raw::connect(edge.addresses().http[0]).await;
     for _ in 0..3 {
         client.get("a.example", "/").await;
     }
-    client.send("GET / HTTP/1.1\r\nhost: unknown.example\r\n\r\n").await;
+    client
+        .send("GET / HTTP/1.1\r\nhost: unknown.example\r\n\r\n")
+        .await;
     assert!(client.ends().await);
     let mut admin = Raw::connect(edge.addresses().admin.unwrap()).await;
     let mut text = String::new();
@@ -71,24 +85,47 @@ async fn metrics_count_requests_by_site_class_and_reason() {
 async fn each_request_is_a_line_of_the_log_with_its_reason() {
     let directory = tempfile::tempdir().unwrap();
     let log = directory.path().join("access.log");
-    let options = EdgeOptions { access_log: LogTarget::File(log.clone()), ..options() };
+    let options = EdgeOptions {
+        access_log: LogTarget::File(log.clone()),
+        ..options()
+    };
     let edge = edge_with(options, vec![fixed_site("a", "a.example", "hello")]);
     let mut client = Raw::connect(edge.addresses().http[0]).await;
     client.get("a.example", "/x?y='z'").await;
-    client.send("GET / HTTP/1.1\r\nhost: unknown.example\r\nuser-agent: t\r\n\r\n").await;
+    client
+        .send("GET / HTTP/1.1\r\nhost: unknown.example\r\nuser-agent: t\r\n\r\n")
+        .await;
     assert!(client.ends().await);
     // hyper itself refuses this one.
     let mut client = Raw::connect(edge.addresses().http[0]).await;
     client.send("GET / HTTP/1.1\r\nhost : a.example\r\n\r\n").await;
     assert_eq!(client.answer().await.unwrap().status, 400);
-    until("all lines", || std::fs::read_to_string(&log).unwrap().lines().count() == 3).await;
+    until("all lines", || {
+        std::fs::read_to_string(&log).unwrap().lines().count() == 3
+    })
+    .await;
     let text = std::fs::read_to_string(&log).unwrap();
-    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!(lines[0]["site"], "test/shop/a");
     assert_eq!(lines[0]["target"], "/x?y='z'");
-    assert_eq!((&lines[0]["status"], &lines[0]["body_bytes"]), (&200.into(), &5.into()));
+    assert_eq!(
+        (&lines[0]["status"], &lines[0]["body_bytes"]),
+        (&200.into(), &5.into())
+    );
     assert_eq!(lines[0]["reason"], "route-respond");
-    assert_eq!((&lines[1]["status"], &lines[1]["reason"]), (&0.into(), &"unknown-host".into()));
-    assert_eq!((&lines[2]["status"], &lines[2]["reason"]), (&400.into(), &"malformed-message".into()));
-    assert_eq!((&lines[1]["host"], &lines[1]["user_agent"]), (&"unknown.example".into(), &"t".into()));
+    assert_eq!(
+        (&lines[1]["status"], &lines[1]["reason"]),
+        (&0.into(), &"unknown-host".into())
+    );
+    assert_eq!(
+        (&lines[2]["status"], &lines[2]["reason"]),
+        (&400.into(), &"malformed-message".into())
+    );
+    assert_eq!(
+        (&lines[1]["host"], &lines[1]["user_agent"]),
+        (&"unknown.example".into(), &"t".into())
+    );
 }

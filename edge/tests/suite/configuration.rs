@@ -1,8 +1,6 @@
 use breakwater_edge::{Change, Edge};
 use breakwater_edge_config::bundle::KeyPair;
-use breakwater_edge_config::{
-    Document, Mode, Part, PolicyId, RateKey, RateRule, RegionSettings,
-};
+use breakwater_edge_config::{Document, Mode, Part, PolicyId, RateKey, RateRule, RegionSettings};
 
 use crate::support::client::Raw;
 use crate::support::tls::Authority;
@@ -13,20 +11,33 @@ use crate::support::{
 #[tokio::test]
 async fn a_bad_site_keeps_its_last_good_state_and_harms_no_other() {
     let authority = Authority::new();
-    let (a, b) = (fixed_site("a", "a.example", "first"), fixed_site("b", "b.example", "other"));
+    let (a, b) = (
+        fixed_site("a", "a.example", "first"),
+        fixed_site("b", "b.example", "other"),
+    );
     let edge = edge_with(options(), vec![a.clone(), b]);
     let address = edge.addresses().http[0];
     let good = authority.issue(&["a.example"]);
-    let foreign = KeyPair { key_pem: authority.issue(&["a.example"]).key_pem, ..good.clone() };
-    let garbage = KeyPair { key_pem: b"not a key".to_vec(), ..good };
-    for (pair, problem) in
-        [(foreign, "the private key doesn't belong to the certificate"), (garbage, "the private key can't be read")]
-    {
+    let foreign = KeyPair {
+        key_pem: authority.issue(&["a.example"]).key_pem,
+        ..good.clone()
+    };
+    let garbage = KeyPair {
+        key_pem: b"not a key".to_vec(),
+        ..good
+    };
+    for (pair, problem) in [
+        (foreign, "the private key doesn't belong to the certificate"),
+        (garbage, "the private key can't be read"),
+    ] {
         let mut bad = with_certificate(fixed_site("a", "a.example", "second"), &["a.example"], pair);
         bad.config.debug_headers = true;
         let failures = edge.apply(vec![site_change(bad)]);
         assert_eq!(failures.len(), 1);
-        assert_eq!((failures[0].object.as_str(), &failures[0].site), ("site-a", &Some(id("a"))));
+        assert_eq!(
+            (failures[0].object.as_str(), &failures[0].site),
+            ("site-a", &Some(id("a")))
+        );
         assert!(failures[0].reason.contains(problem), "{}", failures[0].reason);
         assert_eq!(edge.status().failures, failures);
         let mut client = Raw::connect(address).await;
@@ -36,18 +47,38 @@ async fn a_bad_site_keeps_its_last_good_state_and_harms_no_other() {
     let failures = edge.apply(vec![unreadable("site-a")]);
     assert_eq!(failures[0].reason, "needs an edge that reads form 9");
     assert_eq!(failures[0].site, Some(id("a")));
-    assert_eq!(Raw::connect(address).await.get("a.example", "/").await.body, b"first");
+    assert_eq!(
+        Raw::connect(address).await.get("a.example", "/").await.body,
+        b"first"
+    );
 
-    assert_eq!(edge.apply(vec![site_change(fixed_site("a", "a.example", "third"))]), []);
+    assert_eq!(
+        edge.apply(vec![site_change(fixed_site("a", "a.example", "third"))]),
+        []
+    );
     assert_eq!(edge.status().failures, []);
-    assert_eq!(Raw::connect(address).await.get("a.example", "/").await.body, b"third");
+    assert_eq!(
+        Raw::connect(address).await.get("a.example", "/").await.body,
+        b"third"
+    );
     assert_eq!(edge.status().sites, 2);
 }
 
 #[tokio::test]
 async fn a_site_that_is_gone_is_not_answered_any_more() {
-    let edge = edge_with(options(), vec![fixed_site("a", "a.example", "a"), fixed_site("b", "b.example", "b")]);
-    assert_eq!(edge.apply(vec![Change::Remove { name: "site-a".to_owned() }]), []);
+    let edge = edge_with(
+        options(),
+        vec![
+            fixed_site("a", "a.example", "a"),
+            fixed_site("b", "b.example", "b"),
+        ],
+    );
+    assert_eq!(
+        edge.apply(vec![Change::Remove {
+            name: "site-a".to_owned()
+        }]),
+        []
+    );
     let address = edge.addresses().http[0];
     let mut client = Raw::connect(address).await;
     client.send("GET / HTTP/1.1\r\nhost: a.example\r\n\r\n").await;
@@ -66,7 +97,10 @@ fn limit() -> Part {
         burst: 0,
         status: 429,
     };
-    Part::Rate { mode: Mode::Enforced, rule }
+    Part::Rate {
+        mode: Mode::Enforced,
+        rule,
+    }
 }
 
 fn settings_with(part: &Part) -> Change {
@@ -85,7 +119,11 @@ async fn settings_come_into_force_only_with_every_part_and_then_for_every_site()
     let part = limit();
     let failures = edge.apply(vec![settings_with(&part)]);
     assert_eq!(failures.len(), 1, "{failures:?}");
-    assert!(failures[0].reason.contains("is not there"), "{}", failures[0].reason);
+    assert!(
+        failures[0].reason.contains("is not there"),
+        "{}",
+        failures[0].reason
+    );
     let mut client = Raw::connect(edge.addresses().http[0]).await;
     for _ in 0..3 {
         assert_eq!(client.get("a.example", "/").await.status, 200);

@@ -18,7 +18,10 @@ async fn a_connection_answers_one_request_after_the_other() {
 #[tokio::test]
 async fn requests_that_come_in_one_go_are_answered_in_order() {
     let mut site = fixed_site("a", "a.example", "rest");
-    site.config.routes.insert(0, route("one", Some("/1"), RouteAction::Respond(fixed(200, "one"))));
+    site.config.routes.insert(
+        0,
+        route("one", Some("/1"), RouteAction::Respond(fixed(200, "one"))),
+    );
     let edge = edge_with(options(), vec![site]);
     let mut client = Raw::connect(edge.addresses().http[0]).await;
     let head = |path: &str| format!("GET {path} HTTP/1.1\r\nhost: a.example\r\n\r\n");
@@ -32,7 +35,9 @@ async fn requests_that_come_in_one_go_are_answered_in_order() {
 async fn an_unknown_host_gets_no_answer() {
     let edge = edge_with(options(), vec![fixed_site("a", "a.example", "hello")]);
     let mut client = Raw::connect(edge.addresses().http[0]).await;
-    client.send("GET / HTTP/1.1\r\nhost: unknown.example\r\n\r\n").await;
+    client
+        .send("GET / HTTP/1.1\r\nhost: unknown.example\r\n\r\n")
+        .await;
     assert!(client.ends().await);
 }
 
@@ -53,7 +58,10 @@ async fn a_small_body_that_nobody_wants_is_read_away_and_a_large_one_ends_the_co
     let edge = edge_with(options(), vec![fixed_site("a", "a.example", "hello")]);
     let mut client = Raw::connect(edge.addresses().http[0]).await;
     let post = |bytes: usize| {
-        format!("POST / HTTP/1.1\r\nhost: a.example\r\ncontent-length: {bytes}\r\n\r\n{}", "x".repeat(bytes))
+        format!(
+            "POST / HTTP/1.1\r\nhost: a.example\r\ncontent-length: {bytes}\r\n\r\n{}",
+            "x".repeat(bytes)
+        )
     };
     client.send(&post(60 << 10)).await;
     let answer = client.answer().await.unwrap();

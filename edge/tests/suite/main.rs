@@ -4,6 +4,8 @@ mod support;
 
 mod admin;
 mod configuration;
+mod drain;
 mod h1;
 mod h2;
+mod limits;
 mod tls;

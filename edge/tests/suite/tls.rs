@@ -17,9 +17,21 @@ async fn the_name_that_is_asked_for_chooses_the_certificate() {
     let of = |name: &str, host: &str| {
         with_certificate(fixed_site(name, host, name), &[host], authority.issue(&[host]))
     };
-    let edge = edge_with(options(), vec![of("a", "a.example"), of("b", "b.example"), of("w", "*.wild.example")]);
+    let edge = edge_with(
+        options(),
+        vec![
+            of("a", "a.example"),
+            of("b", "b.example"),
+            of("w", "*.wild.example"),
+        ],
+    );
     let tls = authority.client(&[], TLS13);
-    for (host, body) in [("a.example", "a"), ("b.example", "b"), ("x.wild.example", "w"), ("A.Example", "a")] {
+    for (host, body) in [
+        ("a.example", "a"),
+        ("b.example", "b"),
+        ("x.wild.example", "w"),
+        ("A.Example", "a"),
+    ] {
         let stream = connect(&tls, edge.addresses().https[0], host).await.unwrap();
         let answer = Raw::new(stream).get(host, "/").await;
         assert_eq!(answer.body, body.as_bytes());
@@ -30,20 +42,33 @@ async fn the_name_that_is_asked_for_chooses_the_certificate() {
 async fn an_unknown_name_or_none_gets_nothing_not_even_an_alert() {
     let authority = Authority::new();
     let site = with_certificate(
-        with_hosts(fixed_site("a", "a.example", "a"), &["a.example", "uncovered.example"]),
+        with_hosts(
+            fixed_site("a", "a.example", "a"),
+            &["a.example", "uncovered.example"],
+        ),
         &["a.example"],
         authority.issue(&["a.example"]),
     );
-    let edge = edge_with(options(), vec![site, fixed_site("plain", "plain.example", "no certificate")]);
+    let edge = edge_with(
+        options(),
+        vec![site, fixed_site("plain", "plain.example", "no certificate")],
+    );
     let address = edge.addresses().https[0];
-    for host in ["unknown.example", "uncovered.example", "plain.example", "127.0.0.1"] {
+    for host in [
+        "unknown.example",
+        "uncovered.example",
+        "plain.example",
+        "127.0.0.1",
+    ] {
         let config = authority.client(&[], TLS13);
         let name = rustls::pki_types::ServerName::try_from(host).unwrap();
         let mut session = rustls::ClientConnection::new(config, name).unwrap();
         let mut hello = Vec::new();
         session.write_tls(&mut hello).unwrap();
         let mut tcp = tokio::net::TcpStream::connect(address).await.unwrap();
-        tokio::io::AsyncWriteExt::write_all(&mut tcp, &hello).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut tcp, &hello)
+            .await
+            .unwrap();
         let mut got = Vec::new();
         // A reset says as little.
         let _ = tcp.read_to_end(&mut got).await;
@@ -60,12 +85,19 @@ async fn a_site_for_the_newest_version_refuses_the_older_one() {
     };
     let edge = edge_with(
         options(),
-        vec![of("new", "new.example", TlsVersion::Tls13), of("old", "old.example", TlsVersion::Tls12)],
+        vec![
+            of("new", "new.example", TlsVersion::Tls13),
+            of("old", "old.example", TlsVersion::Tls12),
+        ],
     );
     let address = edge.addresses().https[0];
     let (tls12, tls13) = (authority.client(&[], TLS12), authority.client(&[], TLS13));
     assert!(connect(&tls12, address, "new.example").await.is_err());
-    for (config, host) in [(&tls12, "old.example"), (&tls13, "old.example"), (&tls13, "new.example")] {
+    for (config, host) in [
+        (&tls12, "old.example"),
+        (&tls13, "old.example"),
+        (&tls13, "new.example"),
+    ] {
         connect(config, address, host).await.unwrap();
     }
 }
@@ -73,20 +105,28 @@ async fn a_site_for_the_newest_version_refuses_the_older_one() {
 #[tokio::test]
 async fn a_session_is_resumed_whichever_worker_gets_the_connection() {
     let authority = Authority::new();
-    let site =
-        with_certificate(fixed_site("a", "a.example", "a"), &["a.example"], authority.issue(&["a.example"]));
+    let site = with_certificate(
+        fixed_site("a", "a.example", "a"),
+        &["a.example"],
+        authority.issue(&["a.example"]),
+    );
     let edge = edge_with(options(), vec![site]);
     for versions in [TLS12, TLS13] {
         let tls = authority.client(&[], versions);
         let mut kinds = Vec::new();
         for _ in 0..8 {
-            let stream = connect(&tls, edge.addresses().https[0], "a.example").await.unwrap();
+            let stream = connect(&tls, edge.addresses().https[0], "a.example")
+                .await
+                .unwrap();
             let mut client = Raw::new(stream);
             assert_eq!(client.get("a.example", "/").await.status, 200);
             kinds.push(client.io.get_ref().1.handshake_kind().unwrap());
         }
         assert_eq!(kinds[0], HandshakeKind::Full);
-        assert!(kinds[1..].iter().all(|kind| *kind == HandshakeKind::Resumed), "{kinds:?}");
+        assert!(
+            kinds[1..].iter().all(|kind| *kind == HandshakeKind::Resumed),
+            "{kinds:?}"
+        );
     }
 }
 
@@ -101,11 +141,18 @@ async fn a_session_of_one_site_is_not_resumed_under_a_stricter_one() {
     let edge = edge_with(options(), vec![before.clone()]);
     let tls = authority.client(&[], TLS13);
     for _ in 0..2 {
-        let stream = connect(&tls, edge.addresses().https[0], "a.example").await.unwrap();
+        let stream = connect(&tls, edge.addresses().https[0], "a.example")
+            .await
+            .unwrap();
         assert_eq!(Raw::new(stream).get("a.example", "/").await.status, 200);
     }
-    assert_eq!(edge.apply(vec![site_change(with_min_version(before, TlsVersion::Tls13))]), []);
-    let stream = connect(&tls, edge.addresses().https[0], "a.example").await.unwrap();
+    assert_eq!(
+        edge.apply(vec![site_change(with_min_version(before, TlsVersion::Tls13))]),
+        []
+    );
+    let stream = connect(&tls, edge.addresses().https[0], "a.example")
+        .await
+        .unwrap();
     assert_eq!(stream.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
 }
 
@@ -143,7 +190,10 @@ async fn certificates_are_swapped_under_load_without_one_failure() {
         .collect();
     for round in 1..=50 {
         assert_eq!(edge.apply(vec![site_change(renewed())]), []);
-        until("a request after the swap", || served.load(Ordering::Relaxed) >= round * 4).await;
+        until("a request after the swap", || {
+            served.load(Ordering::Relaxed) >= round * 4
+        })
+        .await;
     }
     done.store(true, Ordering::Relaxed);
     for client in clients {
@@ -152,10 +202,13 @@ async fn certificates_are_swapped_under_load_without_one_failure() {
     // The newest certificate is the one that is presented.
     let newest = renewed();
     edge.apply(vec![site_change(newest.clone())]);
-    let stream = connect(&authority.client(&[], TLS13), address, "a.example").await.unwrap();
+    let stream = connect(&authority.client(&[], TLS13), address, "a.example")
+        .await
+        .unwrap();
     let presented = stream.get_ref().1.peer_certificates().unwrap()[0].clone();
     let pem = &newest.key_pairs["pair0"].chain_pem;
-    let expected = <rustls::pki_types::CertificateDer<'_> as rustls::pki_types::pem::PemObject>::from_pem_slice(pem);
+    let expected =
+        <rustls::pki_types::CertificateDer<'_> as rustls::pki_types::pem::PemObject>::from_pem_slice(pem);
     assert_eq!(presented, expected.unwrap());
     let _ = get("/");
 }

@@ -23,7 +23,7 @@ const MANAGER: &str = "breakwater-edge";
 /// Between two writes.
 const PACE: Duration = Duration::from_secs(1);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_BACKOFF: Duration = Duration::from_secs(60);
+const MAX_BACKOFF: Duration = Duration::from_mins(1);
 /// After so many failures in a row a new client is made.
 const MANY_FAILURES: u32 = 5;
 
@@ -102,14 +102,13 @@ impl NodeWriter {
     }
 
     async fn try_write(&mut self, status: &EdgeNodeStatus) -> Result<(), String> {
-        let client = match &self.client {
-            Some(client) => client.clone(),
-            None => {
-                let made = client(self.options.kubeconfig.as_deref()).await;
-                self.client
-                    .insert(made.map_err(|error| error.to_string())?)
-                    .clone()
-            }
+        let client = if let Some(client) = &self.client {
+            client.clone()
+        } else {
+            let made = client(self.options.kubeconfig.as_deref()).await;
+            self.client
+                .insert(made.map_err(|error| error.to_string())?)
+                .clone()
         };
         let api: Api<EdgeNode> = Api::namespaced(client, &self.options.namespace);
         let params = PatchParams::apply(MANAGER).force();

@@ -50,14 +50,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     }
 
     pub(crate) async fn get(&mut self, host: &str, target: &str) -> RawAnswer {
-        self.send(&format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n")).await;
+        self.send(&format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n"))
+            .await;
         self.answer().await.unwrap()
     }
 
     /// Reads more; `false` at the end, or when the connection was reset.
     pub(crate) async fn more(&mut self) -> bool {
         let mut buf = [0; 16 << 10];
-        match tokio::time::timeout(PATIENCE, self.io.read(&mut buf)).await.expect("nothing came") {
+        match tokio::time::timeout(PATIENCE, self.io.read(&mut buf))
+            .await
+            .expect("nothing came")
+        {
             Ok(0) | Err(_) => false,
             Ok(n) => {
                 self.seen.extend_from_slice(&buf[..n]);
@@ -70,11 +74,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     pub(crate) async fn answer(&mut self) -> Option<RawAnswer> {
         let head = self.head().await?;
         let status: u16 = head.get(9..12)?.parse().ok()?;
-        let mut answer = RawAnswer { status, head, body: Vec::new() };
+        let mut answer = RawAnswer {
+            status,
+            head,
+            body: Vec::new(),
+        };
         if status == 101 || status == 204 || status == 304 {
             return Some(answer);
         }
-        if let Some(length) = answer.field("content-length").map(|n| n.parse::<usize>().unwrap()) {
+        if let Some(length) = answer
+            .field("content-length")
+            .map(|n| n.parse::<usize>().unwrap())
+        {
             while self.seen.len() < length {
                 if !self.more().await {
                     return None;
@@ -158,7 +169,9 @@ pub(crate) async fn h1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(io: S
 }
 
 pub(crate) async fn h2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(io: S) -> Sender2 {
-    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(io)).await.unwrap();
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(io))
+        .await
+        .unwrap();
     tokio::spawn(connection);
     sender
 }

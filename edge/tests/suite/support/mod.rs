@@ -54,19 +54,29 @@ pub(crate) fn region() -> Change {
         "region-settings",
         Document::Region(RegionSettings {
             region: "test".to_owned(),
-            origin_addresses: AddressPolicy { allow: vec!["127.0.0.0/8".parse().unwrap()], deny: Vec::new() },
+            origin_addresses: AddressPolicy {
+                allow: vec!["127.0.0.0/8".parse().unwrap()],
+                deny: Vec::new(),
+            },
             ..RegionSettings::default()
         }),
     )
 }
 
 pub(crate) fn site_change(site: SiteBundle) -> Change {
-    put(&format!("site-{}", site.config.id.name), Document::Site(Box::new(site)))
+    put(
+        &format!("site-{}", site.config.id.name),
+        Document::Site(Box::new(site)),
+    )
 }
 
 pub(crate) fn put(name: &str, document: Document) -> Change {
     let hash = breakwater_edge_config::bundle::hash(&document.to_files().unwrap());
-    Change::Put { name: name.to_owned(), hash, document }
+    Change::Put {
+        name: name.to_owned(),
+        hash,
+        document,
+    }
 }
 
 pub(crate) fn unreadable(name: &str) -> Change {
@@ -85,7 +95,11 @@ pub(crate) fn fixed_site(name: &str, host: &str, body: &str) -> SiteBundle {
 }
 
 pub(crate) fn fixed(status: u16, body: &str) -> FixedResponse {
-    FixedResponse { status, content_type: "text/plain".to_owned(), body: body.to_owned() }
+    FixedResponse {
+        status,
+        content_type: "text/plain".to_owned(),
+        body: body.to_owned(),
+    }
 }
 
 pub(crate) fn route(name: &str, prefix: Option<&str>, action: RouteAction) -> Route {
@@ -116,7 +130,11 @@ pub(crate) fn empty_site(name: &str, host: &str) -> SiteConfig {
 }
 
 pub(crate) fn id(name: &str) -> SiteId {
-    SiteId { home: "test".to_owned(), namespace: "shop".to_owned(), name: name.to_owned() }
+    SiteId {
+        home: "test".to_owned(),
+        namespace: "shop".to_owned(),
+        name: name.to_owned(),
+    }
 }
 
 /// Gives a site a certificate.
@@ -131,7 +149,10 @@ pub(crate) fn with_certificate(mut site: SiteBundle, names: &[&str], pair: KeyPa
 }
 
 pub(crate) fn with_hosts(mut site: SiteBundle, hosts: &[&str]) -> SiteBundle {
-    site.config.hosts = hosts.iter().map(|host| HostPattern::parse(host).unwrap()).collect();
+    site.config.hosts = hosts
+        .iter()
+        .map(|host| HostPattern::parse(host).unwrap())
+        .collect();
     site
 }
 

@@ -25,8 +25,14 @@ impl Authority {
     pub(crate) fn issue(&self, names: &[&str]) -> KeyPair {
         let key = rcgen::KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
-        KeyPair { chain_pem: certificate.pem().into_bytes(), key_pem: key.serialize_pem().into_bytes() }
+        let certificate = CertificateParams::new(names)
+            .unwrap()
+            .signed_by(&key, &self.issuer)
+            .unwrap();
+        KeyPair {
+            chain_pem: certificate.pem().into_bytes(),
+            key_pem: key.serialize_pem().into_bytes(),
+        }
     }
 
     pub(crate) fn der(&self) -> CertificateDer<'static> {
@@ -34,7 +40,11 @@ impl Authority {
     }
 
     /// What a client needs that trusts this authority.
-    pub(crate) fn client(&self, alpn: &[&str], versions: &[&'static SupportedProtocolVersion]) -> Arc<ClientConfig> {
+    pub(crate) fn client(
+        &self,
+        alpn: &[&str],
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.der()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -154,7 +154,9 @@ impl EffectiveCache {
     }
 
     /// Names everything that decides what the origin is asked and what is in the key: entries made under
-    /// another fingerprint are never used. Two routes that ask the same of an origin share theirs.
+    /// another fingerprint are never used. Two routes that ask the same of an origin under one policy share
+    /// theirs. Under two they don't, or whoever chooses the route, by a header say, would have stored for the
+    /// one what only the other allows. A policy that changes its lifetimes keeps its entries.
     pub(super) fn fingerprint(
         &self,
         site: &SiteConfig,
@@ -180,6 +182,7 @@ impl EffectiveCache {
             header,
             &site.request_headers,
             &route.request_headers,
+            &self.0.policy.id,
         );
         let strict = [u8::from(self.0.policy.strict_headers)];
         let asked = format!("{asked:?}");

@@ -154,6 +154,41 @@ fn a_policy_that_adds_to_the_key_does_not_use_entries_made_without_it() {
 }
 
 #[test]
+fn what_one_routes_policy_lets_be_stored_is_not_served_under_anothers() {
+    let mut world = World::shop(|site| {
+        let mut eager = route("eager");
+        eager.matches.headers = vec![HeaderMatch {
+            name: "x-eager".to_owned(),
+            value: HeaderValueMatch::Present,
+        }];
+        let mut policy = CachePolicy::rfc();
+        policy.id.0 = "CachePolicy/team/eager".to_owned();
+        policy.ttl.force_ms = Some(60_000);
+        eager.cache = Some(policy);
+        site.routes.insert(0, eager);
+    });
+    let answer = |body| Answer::new(200, &[("cache-control", "max-age=0")], body);
+    let eager = Request::get("/").with("x-eager", "").with("cookie", "sid=evil");
+    world.exchange(eager, &answer("evil"));
+    assert_eq!(world.exchange(Request::get("/"), &answer("good")).body, "good");
+}
+
+#[test]
+fn a_policy_that_changes_its_lifetimes_keeps_what_is_stored() {
+    let with = |ttl_ms| {
+        let mut config = site("shop", "shop.example");
+        let mut policy = CachePolicy::rfc();
+        policy.ttl.default_ms = Some(ttl_ms);
+        config.cache = Some(policy);
+        config
+    };
+    let mut world = World::new(with(60_000));
+    world.exchange(Request::get("/"), &Answer::new(200, &[], "kept"));
+    world.serve(with(90_000));
+    assert_eq!(world.refused(Request::get("/")).body, "kept");
+}
+
+#[test]
 fn an_error_of_one_visitors_making_is_not_given_to_others() {
     let mut world = World::shop(|_| ());
     let bad = Request::get("/").with("x-oversized", &"a".repeat(4000));

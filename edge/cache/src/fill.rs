@@ -38,6 +38,8 @@ pub(crate) struct Fill {
 /// Where a fill stands. All of it changes under one lock.
 pub(crate) struct State {
     pub(crate) phase: Phase,
+    /// What whoever aborted it lets the readers know.
+    pub(crate) note: u8,
     /// Set with the head of an answer that is passed on.
     pub(crate) answer: Option<Answer>,
     pub(crate) buffer: Buffer,
@@ -165,6 +167,7 @@ impl State {
     pub(crate) fn new(charge: Charge) -> Self {
         Self {
             phase: Phase::Waiting,
+            note: 0,
             answer: None,
             buffer: Buffer::default(),
             readers: Readers::default(),

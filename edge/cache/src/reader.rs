@@ -34,8 +34,9 @@ pub enum HeadEvent {
     /// the leader.
     Leave(Reason),
     /// There will be no answer. [`Reason::Dropped`] says nothing about the origin: begin again. Otherwise
-    /// the origin failed for everybody who waits, and nobody asks it again on their behalf.
-    Abort(Reason),
+    /// the origin failed for everybody who waits, and nobody asks it again on their behalf; the number is
+    /// what [`FillWriter::abort_noting`](crate::FillWriter::abort_noting) was given, else 0.
+    Abort(Reason, u8),
 }
 
 /// What came of waiting for a part of a body.
@@ -76,7 +77,7 @@ impl FillReader {
                 state.readers.wait(self.id, cx.waker());
                 return Poll::Pending;
             }
-            Phase::Aborted(reason) if state.answer.is_none() => HeadEvent::Abort(*reason),
+            Phase::Aborted(reason) if state.answer.is_none() => HeadEvent::Abort(*reason, state.note),
             Phase::Validated {
                 shared: Err(reason), ..
             } if !self.leader => HeadEvent::Leave(*reason),
@@ -93,7 +94,7 @@ impl FillReader {
             Phase::Stale { entry, reason } => HeadEvent::Stale(Hit::new(Arc::clone(entry), now), *reason),
             Phase::Streaming | Phase::Done | Phase::Aborted(_) => {
                 let Some(answer) = &state.answer else {
-                    return Poll::Ready(HeadEvent::Abort(Reason::Dropped));
+                    return Poll::Ready(HeadEvent::Abort(Reason::Dropped, 0));
                 };
                 if self.leader {
                     HeadEvent::Head(answer.leader.clone())

@@ -320,6 +320,13 @@ impl FillWriter {
         self.end(reason);
     }
 
+    /// As [`abort`](Self::abort), with a number that means something to the caller: everybody who waits for
+    /// the head gets it.
+    pub fn abort_noting(mut self, reason: Reason, note: u8) {
+        self.fill.state.lock().note = note;
+        self.end(reason);
+    }
+
     /// Ends a fill that has no body of its own.
     pub(crate) fn settle(&mut self, phase: Phase) -> bool {
         let settled = self.fill.update(|state| {

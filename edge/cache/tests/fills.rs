@@ -271,7 +271,7 @@ fn a_failure_before_the_head_is_everybodys() {
     for reader in [&mut leader, &mut waiter] {
         assert!(matches!(
             head_now(reader, &[], at(0)),
-            HeadEvent::Abort(Reason::OriginFailed)
+            HeadEvent::Abort(Reason::OriginFailed, _)
         ));
     }
 }

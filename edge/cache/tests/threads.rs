@@ -189,7 +189,7 @@ impl Run {
         let none: Vec<(&str, &str)> = Vec::new();
         match block(|cx| reader.poll_head(&none, at(1), cx)) {
             HeadEvent::Head(_) => {}
-            HeadEvent::Leave(Reason::Private | Reason::Purged | Reason::Lagged) | HeadEvent::Abort(_) => {
+            HeadEvent::Leave(Reason::Private | Reason::Purged | Reason::Lagged) | HeadEvent::Abort(..) => {
                 return;
             }
             other => panic!("{other:?}"),

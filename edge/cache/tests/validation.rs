@@ -180,7 +180,7 @@ fn what_is_stored_stands_in_for_an_error_only_within_its_window() {
             writer.abort(Reason::OriginFailed);
             assert!(matches!(
                 head_now(&mut other, &[], at(secs)),
-                HeadEvent::Abort(Reason::OriginFailed)
+                HeadEvent::Abort(Reason::OriginFailed, _)
             ));
         }
     }

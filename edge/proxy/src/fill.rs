@@ -55,26 +55,25 @@ pub struct Fill {
     report: Arc<Report>,
 }
 
-/// What the request that leads a fill learns of it beside the cache's own reasons.
+/// What the request that leads a fill learns of it, for its record.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    /// A [`Reason`] plus one; 0: none.
-    failure: AtomicU8,
     attempts: AtomicU8,
     /// The origin's status; 0: none came.
     status: AtomicU16,
 }
 
+/// How the cache carries a reason to everybody who waits: 0 is none.
+fn note_of(reason: Reason) -> u8 {
+    (reason as u8).saturating_add(1)
+}
+
+/// The reason in a note.
+pub(crate) fn noted(note: u8) -> Option<Reason> {
+    Reason::ALL.get(usize::from(note).checked_sub(1)?).copied()
+}
+
 impl Report {
-    pub(crate) fn failed(&self, reason: Reason) {
-        self.failure.store(reason as u8 + 1, Ordering::Release);
-    }
-
-    pub(crate) fn failure(&self) -> Option<Reason> {
-        let stored = usize::from(self.failure.load(Ordering::Acquire));
-        Reason::ALL.get(stored.checked_sub(1)?).copied()
-    }
-
     pub(crate) fn attempts(&self) -> u8 {
         self.attempts.load(Ordering::Acquire)
     }
@@ -204,7 +203,6 @@ impl Fill {
     }
 
     fn fail(&mut self, reason: Reason, now: Now) -> FillStep {
-        self.report.failed(reason);
         if let Some(mut writer) = self.writer.take() {
             let cause = if self.answered {
                 CacheReason::Truncated
@@ -212,17 +210,16 @@ impl Fill {
                 CacheReason::OriginFailed
             };
             if !writer.serve_stale(cause, now) {
-                writer.abort(cause);
+                writer.abort_noting(cause, note_of(reason));
             }
         }
         FillStep::Done
     }
 
     /// Gives up before anything was sent: the origin can't be asked at all.
-    pub(crate) fn never_sent(mut writer: FillWriter, reason: Reason, report: &Report, now: Now) {
-        report.failed(reason);
+    pub(crate) fn never_sent(mut writer: FillWriter, reason: Reason, now: Now) {
         if !writer.serve_stale(CacheReason::OriginFailed, now) {
-            writer.abort(CacheReason::OriginFailed);
+            writer.abort_noting(CacheReason::OriginFailed, note_of(reason));
         }
     }
 

@@ -12,7 +12,7 @@ use super::forwarding::Purpose;
 use super::{Context, cookies, fetch, forwarding, key, serve};
 use crate::boundary::Step;
 use crate::compile::{Action, CacheRules, Route, Site};
-use crate::fill::{Fill, Report};
+use crate::fill::{Fill, Report, noted};
 use crate::reason::Reason;
 use crate::reply::Exit;
 use crate::scratch::Scratch;
@@ -245,7 +245,7 @@ fn lead(
             )))
         }
         Err(reason) => {
-            Fill::never_sent(writer, reason, &report, cx.now);
+            Fill::never_sent(writer, reason, cx.now);
             None
         }
     }
@@ -282,16 +282,15 @@ pub(crate) fn waited(
             Ok(serve::hit(cx, hit, status, None, scratch))
         }
         HeadEvent::Leave(reason) => again(cx, BeginMode::Alone, Some(reason), scratch),
-        HeadEvent::Abort(CacheReason::Dropped) if scratch.state.begins < MAX_BEGINS => {
+        HeadEvent::Abort(CacheReason::Dropped, _) if scratch.state.begins < MAX_BEGINS => {
             again(cx, BeginMode::Shared, None, scratch)
         }
-        HeadEvent::Abort(reason) => {
-            let told = scratch.state.report.as_ref().and_then(|report| report.failure());
+        HeadEvent::Abort(reason, note) => {
             scratch.state.cache = Some(CacheStatus {
                 detail: Some(reason),
                 ..status
             });
-            Err(told.unwrap_or(Reason::FillAborted).into())
+            Err(noted(note).unwrap_or(Reason::FillAborted).into())
         }
     }
 }

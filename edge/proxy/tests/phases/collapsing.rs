@@ -1,4 +1,4 @@
-use breakwater_edge_proxy::{BodyHint, FailureKind};
+use breakwater_edge_proxy::{BodyHint, FailureKind, Reason};
 
 use crate::memory::{Answer, Ended, Request, World, lines};
 
@@ -147,8 +147,14 @@ fn an_origin_that_fails_is_not_asked_again_for_each_who_waited() {
     let clients: Vec<_> = (0..3).map(|_| world.open(Request::get("/"))).collect();
     world.fail(0, FailureKind::Timeout);
     assert_eq!(world.asked.len(), 1);
-    let statuses: Vec<_> = clients.iter().map(|client| world.got(*client).status).collect();
-    assert_eq!(statuses, [504, 502, 502]);
+    for client in clients {
+        let (status, reason, ..) = world.record(client);
+        assert_eq!(
+            (status, reason),
+            (504, Some(Reason::OriginTimeout)),
+            "and each is told why"
+        );
+    }
 }
 
 #[test]

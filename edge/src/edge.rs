@@ -1,4 +1,3 @@
-use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,13 +13,15 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::active::{Active, Change, Failure, Target};
+use crate::control::Control;
 use crate::listen::{
     Certificates, Clock, Common, Drain, Group, OpenConnections, Policies, Role, Seat, Workers, bind_group,
     cores, deal, is_dual_stack,
 };
-use crate::observe::{AccessLog, Admin, AdminSockets, Counters, Exposition, Gauges, Health};
+use crate::observe::{AccessLog, Admin, AdminSockets, Counters, Exposition};
 use crate::options::EdgeOptions;
 use crate::origin::{Origins, OriginsOptions};
+use crate::state::{State, Status};
 
 /// Why an edge can't start or listen.
 #[derive(Debug, thiserror::Error)]
@@ -61,38 +62,6 @@ pub struct Addresses {
     pub admin: Option<SocketAddr>,
 }
 
-/// What an edge has loaded and does.
-#[derive(Clone, Debug)]
-pub struct Status {
-    /// Its source has told everything that it had at the start.
-    pub complete: bool,
-    /// It accepts connections.
-    pub listening: bool,
-    /// It has begun to stop.
-    pub draining: bool,
-    /// The region that its settings name.
-    pub region: Option<String>,
-    /// Sites that it serves.
-    pub sites: usize,
-    /// What it can't use, sorted by object name.
-    pub failures: Vec<Failure>,
-    /// Counts changes of what it serves.
-    pub generation: u64,
-    /// Bytes that its cache holds in memory.
-    pub cache_bytes: u64,
-    /// Most bytes that its cache may hold in memory.
-    pub cache_max_bytes: u64,
-    /// When it started.
-    pub started_at: SystemTime,
-}
-
-impl Status {
-    /// It has its configuration and listens.
-    pub fn ready(&self) -> bool {
-        self.complete && self.listening && !self.draining
-    }
-}
-
 /// A running edge. Clones are handles to the same one; when the last one goes, so does the edge, at once.
 /// All calls may be made from any thread, inside or outside a runtime; those that aren't `async` don't wait
 /// for anything but their own work.
@@ -107,19 +76,6 @@ impl fmt::Debug for Edge {
             .field("addresses", &self.addresses())
             .finish_non_exhaustive()
     }
-}
-
-/// What the admin server's thread reads too.
-struct State {
-    cache: Cache,
-    rates: Arc<RateTable>,
-    directory: Arc<Directory>,
-    active: Mutex<Active>,
-    complete: AtomicBool,
-    listening: AtomicBool,
-    draining: AtomicBool,
-    started_at: SystemTime,
-    cache_max_bytes: u64,
 }
 
 struct Inner {
@@ -147,10 +103,10 @@ impl Edge {
     pub fn start(options: EdgeOptions) -> Result<Self, StartError> {
         let workers = worker_count(&options);
         let counters: Vec<Arc<Counters>> = (0..workers).map(|_| Arc::default()).collect();
-        let control = control_runtime()?;
+        let control = Control::start().map_err(StartError::Thread)?;
         let origins = Origins::new(OriginsOptions {
             allow_local: options.allow_local_origins,
-            ..OriginsOptions::new(control.handle()?)
+            ..OriginsOptions::new(control.handle())
         });
         let (drain, draining) = watch::channel(Drain::No);
         let (state, common) = assemble(&options, &origins, draining)?;
@@ -284,105 +240,6 @@ impl Edge {
     }
 }
 
-impl State {
-    fn active(&self) -> MutexGuard<'_, Active> {
-        self.active.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn status(&self) -> Status {
-        let active = self.active();
-        Status {
-            complete: self.complete.load(Ordering::Acquire),
-            listening: self.listening.load(Ordering::Acquire),
-            draining: self.draining.load(Ordering::Acquire),
-            region: active.region().map(str::to_owned),
-            sites: active.sites(),
-            failures: active.failures(),
-            generation: active.generation(),
-            cache_bytes: self.cache.stats().used_bytes as u64,
-            cache_max_bytes: self.cache_max_bytes,
-            started_at: self.started_at,
-        }
-    }
-
-    fn health(&self) -> Health {
-        let status = self.status();
-        let state = match &status {
-            status if status.draining => "draining",
-            status if !status.complete => "waiting for its configuration",
-            status if !status.listening => "not listening yet",
-            _ => "ready",
-        };
-        Health {
-            ready: status.ready(),
-            state,
-            sites: status.sites,
-            failed: status.failures.len(),
-        }
-    }
-
-    fn gauges(&self) -> Gauges {
-        let status = self.status();
-        let cache = self.cache.stats();
-        let signed = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-        Gauges {
-            gauges: vec![
-                (
-                    "breakwater_cache_used_bytes",
-                    "Bytes that the cache holds",
-                    signed(cache.used_bytes),
-                ),
-                (
-                    "breakwater_cache_max_bytes",
-                    "Most bytes that the cache may hold",
-                    signed(cache.max_bytes),
-                ),
-                (
-                    "breakwater_cache_entries",
-                    "Stored answers, each variant one",
-                    signed(cache.entries),
-                ),
-                (
-                    "breakwater_cache_fills",
-                    "Answers on their way into the cache",
-                    signed(cache.fills),
-                ),
-                ("breakwater_sites", "Sites in force", signed(status.sites)),
-                (
-                    "breakwater_config_failures",
-                    "Objects that can't be used",
-                    signed(status.failures.len()),
-                ),
-                (
-                    "breakwater_config_generation",
-                    "Counts changes of what is served",
-                    i64::try_from(status.generation).unwrap_or(i64::MAX),
-                ),
-            ],
-            counters: vec![
-                ("breakwater_cache_inserted", "Answers stored", cache.inserted),
-                (
-                    "breakwater_cache_evicted",
-                    "Stored answers given up for others",
-                    cache.evicted,
-                ),
-                (
-                    "breakwater_rate_keys_evicted",
-                    "Keys of rate rules that lost their count while it mattered",
-                    self.rates.evicted_active(),
-                ),
-            ],
-            sites: self
-                .directory
-                .current()
-                .sites()
-                .map(|site| site.id().clone())
-                .collect::<HashSet<_>>(),
-            ready: status.ready(),
-        }
-    }
-}
-
 impl Inner {
     fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
@@ -410,38 +267,6 @@ fn worker_count(options: &EdgeOptions) -> usize {
     }
 }
 
-/// DNS, health checks and the like: never on a worker, which they would delay.
-fn control_runtime() -> Result<Control, StartError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("control")
-        .enable_all()
-        .build()
-        .map_err(StartError::Thread)?;
-    Ok(Control(Some(runtime)))
-}
-
-/// A runtime that may be dropped anywhere, inside another one too.
-struct Control(Option<tokio::runtime::Runtime>);
-
-impl Control {
-    fn handle(&self) -> Result<tokio::runtime::Handle, StartError> {
-        let gone = || StartError::Options("the control runtime has ended".to_owned());
-        self.0
-            .as_ref()
-            .map(|runtime| runtime.handle().clone())
-            .ok_or_else(gone)
-    }
-}
-
-impl Drop for Control {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 fn assemble(
     options: &EdgeOptions,
     origins: &Arc<Origins>,
@@ -466,6 +291,7 @@ fn assemble(
         cache: cache.clone(),
         rates: Arc::clone(&rates),
         directory: Arc::clone(&directory),
+        origins: Arc::clone(origins),
         active: Mutex::new(active),
         complete: AtomicBool::new(false),
         listening: AtomicBool::new(false),
@@ -522,7 +348,7 @@ fn start_admin(
     let mut registry = Registry::default();
     let gauges = {
         let state = Arc::clone(state);
-        move || state.gauges()
+        move || state.measure()
     };
     registry.register_collector(Box::new(Exposition::new(counters.to_vec(), gauges)));
     let health = {

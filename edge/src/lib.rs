@@ -21,14 +21,17 @@
 //! ```
 
 mod active;
+mod control;
 mod edge;
 mod listen;
 mod observe;
 mod options;
 pub mod origin;
 pub mod source;
+mod state;
 
 pub use active::{Change, Failure};
-pub use edge::{Addresses, Edge, StartError, Status};
+pub use edge::{Addresses, Edge, StartError};
 pub use observe::{Probe, ProbeError, probe};
 pub use options::{EdgeOptions, Limits, LogTarget};
+pub use state::Status;

@@ -5,6 +5,7 @@ use breakwater_edge_config::{ContentHash, Document, SiteId};
 
 /// What a source of configuration tells: one object of it. Objects are known by their names.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are the largest one")]
 pub enum Change {
     /// The object is there, or is another now.
     Put {

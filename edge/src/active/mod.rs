@@ -197,7 +197,7 @@ impl Active {
         }
         // What is in force goes on under the newest settings, if it can.
         if let Some(good) = site.in_force().map(Arc::clone) {
-            match self.target.recompile(good, shared) {
+            match Target::recompile(good, shared) {
                 Ok(compiled) => batch.set_site(compiled),
                 Err(reason) => site.refuse(reason),
             }

@@ -76,7 +76,6 @@ impl Target {
 
     /// Compiles a site under new settings; its keys and origins stay as they are.
     pub(super) fn recompile(
-        &self,
         config: Arc<SiteConfig>,
         (_settings, shared): (&RegionSettings, &Shared),
     ) -> Result<Arc<Site>, String> {

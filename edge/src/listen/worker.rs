@@ -99,6 +99,10 @@ pub(crate) struct Local {
     pub(crate) http2: http2::Builder<LocalExecutor>,
     index: u64,
     next_connection: Cell<u64>,
+    #[allow(
+        clippy::vec_box,
+        reason = "a request moves its box in and out; the states themselves stay where they are"
+    )]
     spare: RefCell<Vec<Box<Scratch>>>,
     present: Cell<usize>,
     left: Notify,

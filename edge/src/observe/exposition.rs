@@ -12,24 +12,27 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::counters::{BUCKETS_US, CACHES, CLASSES, ConnectionEnd, Counters, Handshake, SiteCounters};
+use super::origins::{self, OriginMetrics};
 
 /// What is measured at the moment of a scrape.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Gauges {
+pub(crate) struct Measured {
     /// Name, help, value.
     pub(crate) gauges: Vec<(&'static str, &'static str, i64)>,
     /// Name, help, value.
     pub(crate) counters: Vec<(&'static str, &'static str, u64)>,
     /// Sites that are configured.
     pub(crate) sites: HashSet<SiteId>,
-    /// Of the origins: name, help, labels, value.
+    /// Their origins.
+    pub(crate) origins: Vec<OriginMetrics>,
+    /// It has its configuration and listens.
     pub(crate) ready: bool,
 }
 
 /// Turns the workers' counters into Prometheus text.
 pub(crate) struct Exposition {
     workers: Vec<Arc<Counters>>,
-    measure: Box<dyn Fn() -> Gauges + Send + Sync>,
+    measure: Box<dyn Fn() -> Measured + Send + Sync>,
 }
 
 impl fmt::Debug for Exposition {
@@ -64,7 +67,7 @@ impl SiteSums {
 impl Exposition {
     pub(crate) fn new(
         workers: Vec<Arc<Counters>>,
-        measure: impl Fn() -> Gauges + Send + Sync + 'static,
+        measure: impl Fn() -> Measured + Send + Sync + 'static,
     ) -> Self {
         Self {
             workers,
@@ -162,13 +165,32 @@ impl Exposition {
 }
 
 /// Writes families of constants.
-struct Out<'a>(DescriptorEncoder<'a>);
+pub(super) struct Out<'a>(DescriptorEncoder<'a>);
 
 impl Out<'_> {
-    fn counters<L: EncodeLabelSet>(&mut self, name: &str, help: &str, lines: &[(L, u64)]) -> fmt::Result {
+    pub(super) fn counters<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        lines: &[(L, u64)],
+    ) -> fmt::Result {
         let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (labels, value) in lines {
             ConstCounter::new(*value).encode(encoder.encode_family(labels)?)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn gauges<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        lines: &[(L, usize)],
+    ) -> fmt::Result {
+        let mut encoder = self.0.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (labels, value) in lines {
+            let value = i64::try_from(*value).unwrap_or(i64::MAX);
+            ConstGauge::new(value).encode(encoder.encode_family(labels)?)?;
         }
         Ok(())
     }
@@ -187,15 +209,35 @@ impl Out<'_> {
 impl Collector for Exposition {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut out = Out(encoder);
-        let Gauges {
+        let Measured {
             gauges,
             counters,
             sites,
+            origins,
             ready,
         } = (self.measure)();
         self.encode_sites(&mut out, &sites)?;
         self.encode_durations(&mut out)?;
+        self.encode_requests(&mut out)?;
+        origins::encode(&mut out, &origins)?;
+        self.encode_connections(&mut out)?;
+        out.gauge(
+            "breakwater_ready",
+            "1 when configuration is complete and it listens",
+            i64::from(ready),
+        )?;
+        for (name, help, value) in gauges {
+            out.gauge(name, help, value)?;
+        }
+        for (name, help, value) in counters {
+            out.counter(name, help, value)?;
+        }
+        Ok(())
+    }
+}
 
+impl Exposition {
+    fn encode_requests(&self, out: &mut Out<'_>) -> fmt::Result {
         let mut reasons = vec![0; Reason::ALL.len()];
         for worker in &self.workers {
             for (sum, counter) in reasons.iter_mut().zip(&worker.reasons) {
@@ -222,8 +264,10 @@ impl Collector for Exposition {
             "breakwater_requests_by_protocol",
             "Requests by protocol",
             &protocols,
-        )?;
+        )
+    }
 
+    fn encode_connections(&self, out: &mut Out<'_>) -> fmt::Result {
         let ends = self.sums(|worker| &worker.ends);
         let accepted = self.sum(|worker| &worker.accepted);
         let open = accepted.saturating_sub(ends.iter().sum());
@@ -276,19 +320,7 @@ impl Collector for Exposition {
             "breakwater_log_lines_dropped",
             "Access log lines that nobody took in time",
             dropped,
-        )?;
-        out.gauge(
-            "breakwater_ready",
-            "1 when configuration is complete and it listens",
-            i64::from(ready),
-        )?;
-        for (name, help, value) in gauges {
-            out.gauge(name, help, value)?;
-        }
-        for (name, help, value) in counters {
-            out.counter(name, help, value)?;
-        }
-        Ok(())
+        )
     }
 }
 
@@ -312,10 +344,10 @@ mod tests {
             worker.accepted();
         }
         workers[0].ended(ConnectionEnd::Idle, (3, 4));
-        let measure = move || Gauges {
+        let measure = move || Measured {
             sites: HashSet::from([site("a")]),
             ready: true,
-            ..Gauges::default()
+            ..Measured::default()
         };
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Exposition::new(workers, measure)));

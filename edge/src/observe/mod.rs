@@ -8,12 +8,14 @@ mod admin;
 mod counters;
 mod exposition;
 mod log;
+mod origins;
 mod probe;
 mod record;
 
 pub(crate) use admin::{Admin, AdminSockets, Health};
 pub(crate) use counters::{ConnectionEnd, Counters, Handshake};
-pub(crate) use exposition::{Exposition, Gauges};
+pub(crate) use exposition::{Exposition, Measured};
 pub(crate) use log::{AccessLog, LineBuffer};
+pub(crate) use origins::OriginMetrics;
 pub use probe::{Probe, ProbeError, probe};
 pub(crate) use record::Recorder;

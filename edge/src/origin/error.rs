@@ -86,6 +86,10 @@ impl OriginErrorKind {
 }
 
 /// Why there is no answer, or not all of it.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own that a repetition depends on"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginError {
     /// What happened.

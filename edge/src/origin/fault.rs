@@ -19,9 +19,8 @@ fn kind(error: &hyper::Error) -> OriginErrorKind {
         return match h2.reason() {
             // What the origin did is judged by its own word, what the library found by the rules.
             Some(_) if h2.is_remote() && (h2.is_reset() || h2.is_go_away()) => OriginErrorKind::Reset,
-            Some(h2::Reason::NO_ERROR | h2::Reason::CANCEL) => OriginErrorKind::Reset,
+            None | Some(h2::Reason::NO_ERROR | h2::Reason::CANCEL) => OriginErrorKind::Reset,
             Some(_) => OriginErrorKind::Protocol,
-            None => OriginErrorKind::Reset,
         };
     }
     let closed = error.is_incomplete_message()

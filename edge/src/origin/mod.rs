@@ -25,6 +25,7 @@ mod fault;
 mod guard;
 mod health;
 mod lease;
+#[allow(clippy::module_inception, reason = "one origin, in the module of all")]
 mod origin;
 mod origins;
 mod outgoing;

@@ -213,9 +213,9 @@ impl Origin {
     pub(super) fn may_retry(&self) -> bool {
         let granted = self.budget.withdraw(self.common.now_ms());
         if granted {
-            self.counters.retries.add(1)
+            self.counters.retries.add(1);
         } else {
-            self.counters.refused_retries.add(1)
+            self.counters.refused_retries.add(1);
         }
         granted
     }

@@ -61,6 +61,9 @@ impl Common {
     }
 }
 
+/// The origins of one site.
+type ByName = HashMap<Arc<str>, Arc<Origin>>;
+
 /// All origins of all sites.
 ///
 /// A site's origins are compiled first ([`Origins::compile`]), which shows what can't be used, and put into
@@ -69,7 +72,7 @@ impl Common {
 #[derive(Debug)]
 pub struct Origins {
     common: Arc<Common>,
-    sites: RwLock<HashMap<Arc<str>, HashMap<Arc<str>, Arc<Origin>>>>,
+    sites: RwLock<HashMap<Arc<str>, ByName>>,
     _own_addresses: Option<Task>,
 }
 

@@ -82,13 +82,12 @@ struct Source {
 impl Outgoing {
     pub(super) fn new(body: RequestBody) -> Arc<Self> {
         let (stream, kept, length) = match body {
-            RequestBody::Empty => (None, vec![], Some(0)),
             RequestBody::Bytes(bytes) if bytes.is_empty() => (None, vec![], Some(0)),
             RequestBody::Bytes(bytes) => {
                 let length = bytes.len() as u64;
                 (None, vec![Piece::Data(bytes)], Some(length))
             }
-            RequestBody::Stream { length: Some(0), .. } => (None, vec![], Some(0)),
+            RequestBody::Empty | RequestBody::Stream { length: Some(0), .. } => (None, vec![], Some(0)),
             RequestBody::Stream { body, length } => (Some(body), vec![], length),
         };
         let empty = stream.is_none() && kept.is_empty();

@@ -129,7 +129,7 @@ pub(super) struct Log {
 
 impl Log {
     /// Opens the log when no other process has it; `None` while one has.
-    pub(super) fn open(dir: &Path, seal: Arc<Seal>) -> io::Result<Option<Self>> {
+    pub(super) fn open(dir: &Path, seal: &Arc<Seal>) -> io::Result<Option<Self>> {
         let lock = OpenOptions::new()
             .create(true)
             .append(true)
@@ -142,7 +142,7 @@ impl Log {
         }
     }
 
-    fn read(dir: &Path, seal: Arc<Seal>, lock: File) -> io::Result<Self> {
+    fn read(dir: &Path, seal: &Arc<Seal>, lock: File) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let file = options
             .read(true)
@@ -154,7 +154,7 @@ impl Log {
         file.set_permissions(Permissions::from_mode(0o600))?;
         let mut log = Self {
             dir: dir.to_owned(),
-            seal: Arc::clone(&seal),
+            seal: Arc::clone(seal),
             len: file.metadata()?.len(),
             file: file.try_clone()?,
             _lock: lock,
@@ -164,7 +164,7 @@ impl Log {
             complete: false,
             rewrite_due: false,
         };
-        let mut scan = Scan::new(&file, &seal)?;
+        let mut scan = Scan::new(&file, seal)?;
         let mut damaged = false;
         while let Some(found) = scan.next()? {
             match found {
@@ -184,7 +184,7 @@ impl Log {
                     match header.slot {
                         Slot::Mark => log.mark = (!damaged).then_some(body),
                         Slot::Complete => log.complete = true,
-                        slot => log.note(slot, name, Place { at, len }),
+                        slot => log.note(slot, &name, Place { at, len }),
                     }
                 }
             }
@@ -193,10 +193,10 @@ impl Log {
         Ok(log)
     }
 
-    fn note(&mut self, slot: Slot, name: String, place: Place) {
-        self.live_bytes = self.live_bytes.saturating_sub(self.bytes_of(&name));
-        entries::note(&mut self.live, slot, name.clone(), place);
-        self.live_bytes += self.bytes_of(&name);
+    fn note(&mut self, slot: Slot, name: &str, place: Place) {
+        self.live_bytes = self.live_bytes.saturating_sub(self.bytes_of(name));
+        entries::note(&mut self.live, slot, name.to_owned(), place);
+        self.live_bytes += self.bytes_of(name);
     }
 
     fn bytes_of(&self, name: &str) -> u64 {
@@ -226,7 +226,7 @@ impl Log {
             match slot {
                 Slot::Mark => self.mark = Some(body),
                 Slot::Complete => self.complete = true,
-                slot => self.note(slot, name, place),
+                slot => self.note(slot, &name, place),
             }
         }
         Ok(())

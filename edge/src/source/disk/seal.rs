@@ -119,6 +119,9 @@ fn checksum(about: &[u8], body: &[u8]) -> [u8; TAG_LEN] {
 
 /// A short checksum of a frame's header.
 pub(super) fn short_checksum(bytes: &[u8]) -> [u8; 8] {
-    let [a, b, c, d, e, f, g, h, ..] = checksum(b"header", bytes);
-    [a, b, c, d, e, f, g, h]
+    let mut short = [0; 8];
+    for (to, from) in short.iter_mut().zip(checksum(b"header", bytes)) {
+        *to = from;
+    }
+    short
 }

@@ -150,7 +150,7 @@ impl Work {
     fn write(&mut self) -> bool {
         let done = match self.log.take() {
             Some(log) => Ok(Some(log)),
-            None => Log::open(&self.dir, Arc::clone(&self.seal)),
+            None => Log::open(&self.dir, &self.seal),
         };
         let done = done.and_then(|log| {
             let Some(log) = log else { return Ok(false) };

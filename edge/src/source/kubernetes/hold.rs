@@ -46,9 +46,9 @@ impl Hold {
     }
 }
 
-/// How many of `held` are sites that aren't held back by `hold`.
-pub(super) fn believed_sites<V>(held: &BTreeMap<String, V>, hold: &Hold) -> u64 {
-    let believed = held
+/// How many of `objects` are sites that aren't held back by `hold`.
+pub(super) fn believed_sites<V>(objects: &BTreeMap<String, V>, hold: &Hold) -> u64 {
+    let believed = objects
         .keys()
         .filter(|name| is_site(name) && !hold.names.contains(*name));
     u64::try_from(believed.count()).unwrap_or(u64::MAX)

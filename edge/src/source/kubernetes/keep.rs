@@ -70,10 +70,10 @@ impl Keeper {
             good.extend(its_good.map(|files| (name.clone(), files)));
             next.extend(its_next.map(|files| (name, files)));
         }
-        let mut objects = keeper.apply_all(good);
+        let mut objects = keeper.apply_all(&good);
         let names: Vec<String> = next.iter().map(|(name, _)| name.clone()).collect();
         keeper.failing.extend(names);
-        objects.extend(keeper.apply_all(next));
+        objects.extend(keeper.apply_all(&next));
         keeper.promote();
         let names = mark
             .held_back
@@ -99,7 +99,7 @@ impl Keeper {
         (keeper, kept, ops)
     }
 
-    fn apply_all(&self, objects: Vec<(String, Files)>) -> BTreeMap<String, ContentHash> {
+    fn apply_all(&self, objects: &[(String, Files)]) -> BTreeMap<String, ContentHash> {
         let changes = read_all(objects);
         let hash = |change: &Change| match change {
             Change::Put { name, hash, .. } | Change::Unreadable { name, hash, .. } => {
@@ -190,7 +190,7 @@ fn change(name: String, hash: ContentHash, files: &Files) -> Change {
 }
 
 /// Reads objects on all cores: after a restart the node serves nothing before this is done.
-fn read_all(objects: Vec<(String, Files)>) -> Vec<Change> {
+fn read_all(objects: &[(String, Files)]) -> Vec<Change> {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let share = objects.len().div_ceil(threads).max(1);
     let read = |(name, files): &(String, Files)| change(name.clone(), bundle::hash(files), files);

@@ -216,7 +216,7 @@ impl Edge {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Happens {
     Put(u8, u8),
     Delete(u8),

@@ -34,7 +34,7 @@ pub(super) async fn keep(
     mut reports: watch::Receiver<Report>,
     gauges: Arc<Gauges>,
 ) {
-    let mut changes = edge.watch();
+    let mut edge_changes = edge.watch();
     let mut writer = NodeWriter {
         options,
         client: None,
@@ -44,12 +44,12 @@ pub(super) async fn keep(
     let mut failures: u32 = 0;
     loop {
         let report = reports.borrow_and_update().clone();
-        changes.borrow_and_update();
+        edge_changes.borrow_and_update();
         let now = (report.lists, status::of(&edge.status(), &report));
         if written.as_ref() == Some(&now) {
             let ended = tokio::select! {
-                changed = reports.changed() => changed.is_err(),
-                changed = changes.changed() => changed.is_err(),
+                told = reports.changed() => told.is_err(),
+                told = edge_changes.changed() => told.is_err(),
             };
             if ended {
                 return;

@@ -1,0 +1,171 @@
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use breakwater_edge_cache::Cache;
+use breakwater_edge_config::SiteId;
+use breakwater_edge_guard::RateTable;
+use breakwater_edge_proxy::compile::{Directory, Snapshot};
+
+use crate::active::{Active, Failure};
+use crate::observe::{Health, Measured, OriginMetrics};
+use crate::origin::Origins;
+
+/// What an edge has loaded and does.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Its source has told everything that it had at the start.
+    pub complete: bool,
+    /// It accepts connections.
+    pub listening: bool,
+    /// It has begun to stop.
+    pub draining: bool,
+    /// The region that its settings name.
+    pub region: Option<String>,
+    /// Sites that it serves.
+    pub sites: usize,
+    /// What it can't use, sorted by object name.
+    pub failures: Vec<Failure>,
+    /// Counts changes of what it serves.
+    pub generation: u64,
+    /// Bytes that its cache holds in memory.
+    pub cache_bytes: u64,
+    /// Most bytes that its cache may hold in memory.
+    pub cache_max_bytes: u64,
+    /// When it started.
+    pub started_at: SystemTime,
+}
+
+impl Status {
+    /// It has its configuration and listens.
+    pub fn ready(&self) -> bool {
+        self.complete && self.listening && !self.draining
+    }
+}
+
+/// What the admin server's thread reads too.
+pub(crate) struct State {
+    pub(crate) cache: Cache,
+    pub(crate) rates: Arc<RateTable>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) origins: Arc<Origins>,
+    pub(crate) active: Mutex<Active>,
+    pub(crate) complete: AtomicBool,
+    pub(crate) listening: AtomicBool,
+    pub(crate) draining: AtomicBool,
+    pub(crate) started_at: SystemTime,
+    pub(crate) cache_max_bytes: u64,
+}
+
+impl State {
+    pub(crate) fn active(&self) -> MutexGuard<'_, Active> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let active = self.active();
+        Status {
+            complete: self.complete.load(Ordering::Acquire),
+            listening: self.listening.load(Ordering::Acquire),
+            draining: self.draining.load(Ordering::Acquire),
+            region: active.region().map(str::to_owned),
+            sites: active.sites(),
+            failures: active.failures(),
+            generation: active.generation(),
+            cache_bytes: self.cache.stats().used_bytes as u64,
+            cache_max_bytes: self.cache_max_bytes,
+            started_at: self.started_at,
+        }
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        let status = self.status();
+        let state = match &status {
+            status if status.draining => "draining",
+            status if !status.complete => "waiting for its configuration",
+            status if !status.listening => "not listening yet",
+            _ => "ready",
+        };
+        Health {
+            ready: status.ready(),
+            state,
+            sites: status.sites,
+            failed: status.failures.len(),
+        }
+    }
+
+    pub(crate) fn measure(&self) -> Measured {
+        let status = self.status();
+        let cache = self.cache.stats();
+        let directory = self.directory.current();
+        let signed = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        Measured {
+            gauges: vec![
+                (
+                    "breakwater_cache_used_bytes",
+                    "Bytes that the cache holds",
+                    signed(cache.used_bytes),
+                ),
+                (
+                    "breakwater_cache_max_bytes",
+                    "Most bytes that the cache may hold",
+                    signed(cache.max_bytes),
+                ),
+                (
+                    "breakwater_cache_entries",
+                    "Stored answers, each variant one",
+                    signed(cache.entries),
+                ),
+                (
+                    "breakwater_cache_fills",
+                    "Answers on their way into the cache",
+                    signed(cache.fills),
+                ),
+                ("breakwater_sites", "Sites in force", signed(status.sites)),
+                (
+                    "breakwater_config_failures",
+                    "Objects that can't be used",
+                    signed(status.failures.len()),
+                ),
+                (
+                    "breakwater_config_generation",
+                    "Counts changes of what is served",
+                    i64::try_from(status.generation).unwrap_or(i64::MAX),
+                ),
+            ],
+            counters: vec![
+                ("breakwater_cache_inserted", "Answers stored", cache.inserted),
+                (
+                    "breakwater_cache_evicted",
+                    "Stored answers given up for others",
+                    cache.evicted,
+                ),
+                (
+                    "breakwater_rate_keys_evicted",
+                    "Keys of rate rules that lost their count while it mattered",
+                    self.rates.evicted_active(),
+                ),
+            ],
+            origins: self.origins(&directory),
+            sites: directory.sites().map(|site| site.id().clone()).collect(),
+            ready: status.ready(),
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn origins(&self, directory: &Snapshot) -> Vec<OriginMetrics> {
+        let by_uid: HashMap<&str, &SiteId> = directory
+            .sites()
+            .map(|site| (site.config().uid.as_str(), site.id()))
+            .collect();
+        let snapshots = self.origins.snapshot().into_iter();
+        snapshots
+            .filter_map(|snapshot| {
+                let site = (*by_uid.get(&*snapshot.site_uid)?).clone();
+                Some(OriginMetrics { site, snapshot })
+            })
+            .collect()
+    }
+}

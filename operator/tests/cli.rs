@@ -1,4 +1,11 @@
 //! The command line, as docs/reference says it. `UPDATE_GOLDENS=1` writes the page anew.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::large_futures,
+    reason = "helpers of tests are outside of what clippy takes for a test"
+)]
 
 use std::fmt::Write as _;
 use std::process::Command;

@@ -1,4 +1,11 @@
 //! docs/reference/conditions.md knows every reason that render may give.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::large_futures,
+    reason = "helpers of tests are outside of what clippy takes for a test"
+)]
 
 #[test]
 fn every_reason_of_a_condition_is_in_the_reference() {

@@ -1,4 +1,11 @@
 //! `breakwater render` as a pipeline calls it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::large_futures,
+    reason = "helpers of tests are outside of what clippy takes for a test"
+)]
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,4 +1,11 @@
 //! The edge as a whole, over real sockets on the loopback.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::large_futures,
+    reason = "helpers of tests are outside of what clippy takes for a test"
+)]
 
 mod support;
 

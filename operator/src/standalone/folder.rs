@@ -284,7 +284,12 @@ mod tests {
     }
 
     fn said(folder: &Folder) -> String {
-        folder.notes().iter().map(|note| format!("{note}\n")).collect()
+        folder
+            .notes()
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     #[test]

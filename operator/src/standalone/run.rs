@@ -17,7 +17,7 @@ use super::report::Told;
 use super::watch::Changes;
 
 /// Longest sleep between looks at what is due without a change.
-const LOOK_AT_MOST: Duration = Duration::from_secs(3600);
+const LOOK_AT_MOST: Duration = Duration::from_hours(1);
 
 /// Why it can't run.
 #[derive(Debug, thiserror::Error)]

@@ -1,4 +1,11 @@
 //! `breakwater run` as its users start it: the real binary, files, sockets.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::large_futures,
+    reason = "helpers of tests are outside of what clippy takes for a test"
+)]
 
 mod process;
 

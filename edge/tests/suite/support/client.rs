@@ -143,16 +143,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         }
     }
 
-    /// Exactly `n` bytes.
-    pub(crate) async fn bytes(&mut self, n: usize) -> Option<Vec<u8>> {
-        while self.seen.len() < n {
-            if !self.more().await {
-                return None;
-            }
-        }
-        Some(self.seen.drain(..n).collect())
-    }
-
     /// True when the connection ends without another byte.
     pub(crate) async fn ends(&mut self) -> bool {
         self.seen.is_empty() && !self.more().await

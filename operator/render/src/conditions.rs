@@ -57,7 +57,7 @@ fn programmed(
     if update.is_refused() && carriers.is_empty() {
         return bad(
             "NotAccepted",
-            "Nothing is served: see condition Accepted".to_owned(),
+            "Nothing of it is in force: see condition Accepted".to_owned(),
         );
     }
     if carriers.is_empty() {

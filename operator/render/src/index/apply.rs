@@ -332,7 +332,8 @@ impl Index {
         let touched: BTreeSet<Name> = old.iter().chain(new).flat_map(targets).collect();
         let kept: BTreeSet<Name> = new.into_iter().flat_map(targets).collect();
         let shared = old.iter().chain(new).any(Policy::is_shared);
-        let unreadable = new.is_some_and(|policy| policy.content.is_err());
+        // What stays of a broken one may be the region's.
+        let broken = old.iter().chain(new).any(|policy| policy.content.is_err());
         for site in touched.difference(&kept) {
             unlink(&mut self.reverse.by_target, site, key);
         }
@@ -346,7 +347,7 @@ impl Index {
             .sites
             .extend(touched.into_iter().filter(|site| self.sites.contains_key(site)));
         self.dirty.policies.insert(key.clone());
-        if shared || unreadable {
+        if shared || broken {
             self.shared_policy_changed(key);
         }
         if !self.policies.contains_key(key) {

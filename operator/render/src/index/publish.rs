@@ -129,7 +129,7 @@ impl Index {
     /// A published Secret of a site that isn't served in its region any more.
     pub(super) fn orphan(&self, position: &SecretPosition) -> Option<Withdraw> {
         let published = self.published.get(position)?;
-        if !position.secret.starts_with(SITE_SECRET_PREFIX) {
+        if !position.secret.starts_with(SITE_SECRET_PREFIX) || self.is_held(&position.region) {
             return None;
         }
         let wanted = self.own_site(published).is_some_and(|name| {
@@ -146,5 +146,11 @@ impl Index {
             site: published.site.clone(),
             resource_version: published.resource_version.clone(),
         })
+    }
+
+    /// True for a region whose object can't be used as it is now: its edges go on with what they have, since
+    /// a slip in one object must not take every site away.
+    fn is_held(&self, region: &str) -> bool {
+        self.region_objects.contains_key(region) && !self.regions.contains_key(region)
     }
 }

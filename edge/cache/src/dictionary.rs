@@ -12,7 +12,10 @@ pub(crate) enum Value {
     Other,
 }
 
-/// Members in order, the last value of each name; `None` for what is no dictionary.
+/// Most members, which RFC 9651 §3.2 asks every parser to bear.
+const MAX_MEMBERS: usize = 1_024;
+
+/// Members in order, the last value of each name; `None` for what is no dictionary, or too large a one.
 pub(crate) fn parse(input: &[u8]) -> Option<Vec<(&[u8], Value)>> {
     let mut parser = Parser { rest: input };
     let mut members: Vec<(&[u8], Value)> = Vec::new();
@@ -27,6 +30,9 @@ pub(crate) fn parse(input: &[u8]) -> Option<Vec<(&[u8], Value)>> {
         parser.parameters()?;
         members.retain(|(known, _)| *known != name);
         members.push((name, value));
+        if members.len() > MAX_MEMBERS {
+            return None;
+        }
         parser.skip(b" \t");
         if parser.rest.is_empty() {
             break;
@@ -268,6 +274,21 @@ mod tests {
                 (&b"a"[..], Value::Integer(-2)),
             ])
         );
+    }
+
+    #[test]
+    fn a_dictionary_has_no_more_than_1024_members() {
+        let members = |count: usize| {
+            (0..count)
+                .map(|at| format!("a{at}"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        assert_eq!(
+            parse(members(1_024).as_bytes()).map(|members| members.len()),
+            Some(1_024)
+        );
+        assert_eq!(parse(members(1_025).as_bytes()), None);
     }
 
     proptest! {

@@ -17,6 +17,9 @@ pub fn parse_delta_secs(value: &[u8]) -> Option<u64> {
     Some(secs)
 }
 
+/// Most names that a qualified directive may list. Each is compared with each field of the answer.
+const MAX_QUALIFIED: usize = 64;
+
 /// Field names of a qualified `no-cache` or `private`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Qualified {
@@ -30,7 +33,8 @@ pub enum Qualified {
 }
 
 impl Qualified {
-    /// Merges one occurrence. Without an argument, or with one that names no field, it is about everything.
+    /// Merges one occurrence. Without an argument, or with one that names no field or very many, it is about
+    /// everything.
     fn add(&mut self, argument: Option<&[u8]>) {
         let mut names = Vec::new();
         if let Some(argument) = argument {
@@ -43,6 +47,9 @@ impl Qualified {
             _ if names.is_empty() => *self = Self::Whole,
             Self::Absent => *self = Self::Fields(names),
             Self::Fields(known) => known.append(&mut names),
+        }
+        if self.names().len() > MAX_QUALIFIED {
+            *self = Self::Whole;
         }
     }
 

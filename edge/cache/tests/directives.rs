@@ -1,7 +1,18 @@
 //! What a directive says, whatever stands around it.
 
-use breakwater_edge_cache::{RequestDirectives, ResponseDirectives, parse_age};
+use breakwater_edge_cache::{Qualified, RequestDirectives, ResponseDirectives, parse_age};
 use proptest::prelude::*;
+
+#[test]
+fn a_directive_about_very_many_fields_is_about_all() {
+    let private = |count: usize| {
+        let names: Vec<_> = (0..count).map(|at| format!("x-{at}")).collect();
+        let fields = [("cache-control", format!("private=\"{}\"", names.join(",")))];
+        ResponseDirectives::of(&fields).private
+    };
+    assert_eq!(private(64).names().len(), 64);
+    assert_eq!(private(65), Qualified::Whole);
+}
 
 proptest! {
     #[test]

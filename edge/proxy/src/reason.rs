@@ -62,7 +62,7 @@ reasons! {
     HostMismatch "host-mismatch" 400,
     /// A field's name isn't a token (in HTTP/2: a lower-case one).
     BadFieldName "bad-field-name" 400,
-    /// A field's value holds NUL, CR, LF or another control byte.
+    /// A field's value holds NUL, CR, LF or another control byte, or Connection more than 32 names.
     BadFieldValue "bad-field-value" 400,
     /// A field that belongs to HTTP/1.1 connections in HTTP/2 (RFC 9113 §8.2.2).
     ConnectionField "connection-field" 400,

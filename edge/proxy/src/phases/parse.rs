@@ -8,6 +8,8 @@ use crate::wire::{BodyHint, Field, Fields, Name, RequestHead};
 
 /// Longest target.
 const MAX_TARGET_BYTES: usize = 8 << 10;
+/// Most names that Connection nominates. Each is compared with each field.
+const MAX_NOMINATED: usize = 32;
 
 /// Checks the head and finds the host that it asks for.
 pub(crate) fn run(cx: &Context<'_, '_>, scratch: &mut Scratch) -> Result<(), Reason> {
@@ -17,6 +19,9 @@ pub(crate) fn run(cx: &Context<'_, '_>, scratch: &mut Scratch) -> Result<(), Rea
     scheme(head)?;
     for field in &head.fields {
         check_field(field, cx.conn.protocol)?;
+    }
+    if nominates_too_much(&head.fields) {
+        return Err(Reason::BadFieldValue);
     }
     framing(head, cx.conn.protocol)?;
     expect(head)?;
@@ -258,11 +263,16 @@ fn is_name_byte(b: u8) -> bool {
 /// True where every line of an origin's head is a token with a value that can be written again: an adaptor
 /// that was less strict would let an origin write lines of its own into what visitors get.
 pub(crate) fn is_well_formed(fields: &Fields<'_>) -> bool {
-    fields.iter().all(|field| {
-        !field.name.is_empty()
-            && field.name.iter().all(|b| is_token_byte(*b))
-            && field.value.iter().all(|b| is_value_byte(*b))
-    })
+    !nominates_too_much(fields)
+        && fields.iter().all(|field| {
+            !field.name.is_empty()
+                && field.name.iter().all(|b| is_token_byte(*b))
+                && field.value.iter().all(|b| is_value_byte(*b))
+        })
+}
+
+fn nominates_too_much(fields: &Fields<'_>) -> bool {
+    fields.has(Name::Connection) && nominated(fields).nth(MAX_NOMINATED).is_some()
 }
 
 /// The values that Connection nominates as belonging to this hop (RFC 9110 §7.6.1).

@@ -261,6 +261,16 @@ fn fields_are_tokens_with_visible_values() {
             Some((400, Reason::BadFieldValue)),
         ),
         ("NUL", with("x", "a\0b"), Some((400, Reason::BadFieldValue))),
+        (
+            "most names in Connection",
+            with("connection", &["x"; 32].join(",")),
+            None,
+        ),
+        (
+            "more names in Connection",
+            with("connection", &["x"; 33].join(",")),
+            Some((400, Reason::BadFieldValue)),
+        ),
         ("tab and above ASCII", with("x", "a\t\u{fc}"), None),
         ("uppercase", with("X-Upper", "1"), None),
     ] {

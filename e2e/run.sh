@@ -11,6 +11,7 @@ assets=$(e2e/assets/build.sh)
 triple=$(rustc -vV | sed -n 's/^host: //p')
 bin=target/$triple/$([ "$profile" = dev ] && echo debug || echo "$profile")
 cargo build --profile "$profile" --locked -p breakwater -p breakwater-edge
+cargo build --profile "$profile" --locked -p breakwater-e2e --bin origin
 tools/image/build.sh localhost/breakwater:e2e "$bin" target/e2e/breakwater.oci.tar
 program=$(cargo test --profile "$profile" --locked -p breakwater-e2e --test clusters --no-run --message-format=json |
   sed -n 's/.*"executable":"\([^"]*clusters[^"]*\)".*/\1/p' | tail -1)

@@ -88,7 +88,7 @@ impl Cluster {
         if directory.exists() {
             fs::remove_dir_all(&directory).with_context(|| format!("removing {}", directory.display()))?;
         }
-        files::write_all(&directory, assets, &name, &address, API_PORT)?;
+        files::write_all(&directory, &name, &address, API_PORT)?;
         make_network(&name, number, &address)?;
         let groups = make_groups(&name)?;
         let init = start_init(&name, &directory, &groups)?;
@@ -329,7 +329,14 @@ impl Cluster {
             std::thread::sleep(Duration::from_millis(20));
         }
         let pause = self.directory.join("pause.oci.tar");
-        for image in [&pause, &self.assets.image] {
+        files::image("localhost/pause:1", &self.assets.programs.join("pause"), &pause)?;
+        let origin = self.directory.join("origin.oci.tar");
+        files::image(
+            "localhost/origin:e2e",
+            &self.assets.binaries.join("origin"),
+            &origin,
+        )?;
+        for image in [&pause, &origin, &self.assets.image] {
             self.container_runtime(&["images", "import", &image.display().to_string()])?;
         }
         Ok(())

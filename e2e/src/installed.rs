@@ -175,7 +175,7 @@ impl Installed {
             EDGES,
             "-l",
             "app.kubernetes.io/name=breakwater-edge",
-            "--tail=40",
+            "--tail=300",
             "--prefix",
         ];
         let operator = [
@@ -184,7 +184,7 @@ impl Installed {
             SYSTEM,
             "-l",
             "app.kubernetes.io/component=operator",
-            "--tail=40",
+            "--tail=300",
             "--prefix",
         ];
         let kinds = "edgesites,cachepolicies,raterules,edgeregions,edgenodes,pods";

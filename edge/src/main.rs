@@ -26,7 +26,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Serve, with configuration from the Kubernetes API and this node's disk.
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Ask a running edge over its Unix socket; exits 1 when the answer is no.
     Probe(ProbeArgs),
 }
@@ -120,7 +120,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(args) => {
             start_logging();
-            run::run(args)
+            run::run(*args)
         }
         Command::Probe(args) => ask(&args),
     };

@@ -4,19 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::{Assets, Program};
 use crate::component::Component;
 use crate::control_plane;
 
-pub(super) fn write_all(
-    directory: &Path,
-    assets: &Assets,
-    name: &str,
-    address: &str,
-    port: u16,
-) -> Result<()> {
+pub(super) fn write_all(directory: &Path, name: &str, address: &str, port: u16) -> Result<()> {
     for part in ["logs", "certs", "cni", "fs"] {
         fs::create_dir_all(directory.join(part))?;
     }
@@ -27,7 +21,7 @@ pub(super) fn write_all(
     write("containerd.toml", &containerd(directory))?;
     write("cni/10-pods.conflist", &pod_network(directory))?;
     write("kubelet.yaml", &kubelet(address))?;
-    pause_image(directory, assets)
+    Ok(())
 }
 
 /// `restrict_oom_score_adj`: without `CAP_SYS_RESOURCE` no sandbox could lower its score.
@@ -86,21 +80,17 @@ fn kubelet(address: &str) -> String {
     )
 }
 
-/// The sandbox's image, from the static program of the assets.
-fn pause_image(directory: &Path, assets: &Assets) -> Result<()> {
-    let out = directory.join("pause.oci.tar");
+/// An image of one static program.
+pub(super) fn image(reference: &str, program: &Path, out: &Path) -> Result<()> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/image.sh");
-    let program = assets.programs.join("pause");
-    let status = Command::new("bash")
+    let mut command = Command::new("bash");
+    let status = command
         .arg(&script)
-        .arg("localhost/pause:1")
-        .arg(&program)
-        .arg(&out)
+        .arg(reference)
+        .args([program, out])
         .status()?;
-    ensure!(status.success(), "{} failed", script.display());
-    fs::metadata(&out)
-        .map(drop)
-        .context("the sandbox's image wasn't made")
+    ensure!(status.success(), "{} failed for {reference}", script.display());
+    Ok(())
 }
 
 pub(super) fn components(

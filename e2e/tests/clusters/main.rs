@@ -5,7 +5,12 @@ mod change;
 mod failures;
 mod keys;
 mod rate;
+mod restore;
+mod rights;
+mod rollout;
+mod service;
 mod sites;
+mod skew;
 mod traffic;
 mod verdicts;
 
@@ -22,7 +27,7 @@ async fn main() -> Result<()> {
     let assets = Assets::from_env()?;
     let mut runner = Runner::from_arguments();
     without_kubelet(&assets, &mut runner).await?;
-    on_a_cluster(&assets, &mut runner).await?;
+    Box::pin(on_a_cluster(&assets, &mut runner)).await?;
     if !runner.finish() {
         std::process::exit(1);
     }
@@ -82,6 +87,26 @@ async fn on_a_cluster(assets: &Assets, runner: &mut Runner) -> Result<()> {
     scenario!(
         "without the API server edges serve and restart",
         failures::without_the_api_server_edges_serve_and_restart
+    );
+    scenario!(
+        "pods of a service are an origin",
+        service::pods_of_a_service_are_an_origin
+    );
+    scenario!(
+        "an edge's token reads nothing but its own namespace",
+        rights::an_edges_token_reads_nothing_but_its_own_namespace
+    );
+    scenario!(
+        "what an edge can't read leaves its traffic as it was",
+        skew::what_an_edge_cant_read_leaves_its_traffic_as_it_was
+    );
+    scenario!(
+        "after a restore traffic goes on and statuses tell the truth",
+        restore::after_a_restore_traffic_goes_on_and_statuses_tell_the_truth
+    );
+    scenario!(
+        "replacing the edges under load fails no request",
+        rollout::replacing_the_edges_under_load_fails_no_request
     );
     Ok(())
 }

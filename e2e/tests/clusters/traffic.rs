@@ -23,7 +23,10 @@ pub(crate) async fn a_site_is_served_over_every_protocol(edge: &Installed) -> Re
 
     let plain = client::get(edge.http()?, host, "/a").await?;
     ensure!(plain.status() == StatusCode::PERMANENT_REDIRECT, "{plain:?}");
-    let location = plain.headers().get("location").map(|l| l.as_bytes());
+    let location = plain
+        .headers()
+        .get("location")
+        .map(hyper::header::HeaderValue::as_bytes);
     ensure!(location == Some(b"https://traffic.example.com/a"), "{plain:?}");
     let tls_only = "tls: {certificateRefs: [{name: traffic-tls}], redirect: {enabled: false}}";
     edge.cluster

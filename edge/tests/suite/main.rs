@@ -1,6 +1,7 @@
 //! The edge as a whole, over real sockets on the loopback.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::large_futures,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kube::Client;
 use kube::runtime::events::Recorder;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
@@ -45,6 +45,8 @@ pub struct Context {
     pub writer: Writer,
     /// Whether this replica leads.
     pub leadership: Leadership,
+    /// Changes when the Lease went back to an older version.
+    pub rewound: watch::Receiver<u64>,
     /// For events.
     pub recorder: Recorder,
     /// For the probes.
@@ -80,6 +82,13 @@ pub async fn run(context: Context, options: Options, stop: CancellationToken) {
     core.turn_until(stop, sightings, versions_seen).await;
     poll.abort();
     core.end().await;
+}
+
+/// Waits for a change; for ever when nobody can tell any more.
+async fn changed(count: &mut watch::Receiver<u64>) {
+    if count.changed().await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 struct Core {
@@ -119,6 +128,7 @@ impl Core {
                     self.take_in(&mut batch);
                 }
                 () = self.context.leadership.changed() => {}
+                () = changed(&mut self.context.rewound) => self.rewound(),
                 Some(_) = self.events.join_next() => {}
                 () = tokio::time::sleep_until(wake.into()) => {}
             }
@@ -198,13 +208,25 @@ impl Core {
                 self.state.sighted(sighting);
             }
         }
+        if self.state.told_of_a_rewind() {
+            self.restart();
+        }
     }
 
     fn version(&mut self, version: u64) {
         if self.state.store_version(version) {
-            self.watches.restart();
-            self.state.restarted();
+            self.restart();
         }
+    }
+
+    fn rewound(&mut self) {
+        self.state.store_rewound();
+        self.restart();
+    }
+
+    fn restart(&mut self) {
+        self.watches.restart();
+        self.state.restarted();
     }
 
     fn read(&mut self) {

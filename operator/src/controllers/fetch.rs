@@ -1,15 +1,15 @@
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 
-use breakwater_render::{Name, Object, object};
+use breakwater_render::{Name, object};
 
 use crate::publish::PublishedSecret;
 
 /// What reading a Secret gave.
 #[derive(Debug)]
 pub enum Fetched {
-    /// A Secret that sites name, with its version; `None`: it isn't there.
-    Named(Name, Option<(String, Object)>),
+    /// A Secret that sites name; `None`: it isn't there.
+    Named(Name, Option<Box<object::Secret>>),
     /// A published Secret with its bytes, by namespace and name.
     Published(Name, Option<Box<PublishedSecret>>),
     /// It can't be read at present.
@@ -35,10 +35,7 @@ pub(super) async fn fetch(client: Client, wanted: Wanted) -> Fetched {
     };
     match wanted {
         Wanted::Named(name) => {
-            let found = secret.map(|secret| {
-                let version = secret.metadata.resource_version.clone().unwrap_or_default();
-                (version, Object::Secret(slim(name.clone(), secret)))
-            });
+            let found = secret.map(|secret| Box::new(slim(name.clone(), secret)));
             Fetched::Named(name, found)
         }
         Wanted::Published(name) => {

@@ -17,7 +17,7 @@ use super::sighting::{Item, Key, Sighting, Source, What};
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
 
 /// How long until a kind that doesn't exist is looked for again.
-const UNKNOWN_KIND: Duration = Duration::from_secs(300);
+const UNKNOWN_KIND: Duration = Duration::from_mins(5);
 
 fn is_unknown_kind(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404)

@@ -161,7 +161,7 @@ fn endpoint(endpoint: Endpoint, namespace: &str) -> object::SliceEndpoint {
 }
 
 pub(super) fn api_server(object: EndpointSlice) -> Item {
-    let addresses = object.endpoints.iter().flat_map(|e| &e.addresses);
+    let addresses = object.endpoints.into_iter().flat_map(|e| e.addresses);
     Item::ApiServer(addresses.filter_map(|a| a.parse().ok()).collect())
 }
 

@@ -51,11 +51,12 @@ enum LeaseError {
 }
 
 /// Takes part in the election until `stop`, telling `until` how long this replica leads; then gives the
-/// Lease back, if it holds it.
+/// Lease back, if it holds it. `rewound` counts how often the Lease went back to an older version.
 pub async fn elect(
     client: Client,
     options: LeaseOptions,
     until: watch::Sender<Option<Instant>>,
+    rewound: watch::Sender<u64>,
     stop: CancellationToken,
 ) {
     let api = Api::<Lease>::namespaced(client, &options.namespace);
@@ -63,6 +64,8 @@ pub async fn elect(
         api,
         options,
         seen: None,
+        version: 0,
+        rewound,
     };
     while !stop.is_cancelled() {
         let pause = elector.round(&until).await;
@@ -81,6 +84,9 @@ struct Elector {
     api: Api<Lease>,
     options: LeaseOptions,
     seen: Option<(Lease, Sight)>,
+    /// The Lease's newest version so far.
+    version: u64,
+    rewound: watch::Sender<u64>,
 }
 
 impl Elector {
@@ -88,7 +94,7 @@ impl Elector {
     async fn round(&mut self, until: &watch::Sender<Option<Instant>>) -> Duration {
         let every = self.options.every;
         if let Err(error) = self.look().await {
-            self.lapse(until);
+            Self::lapse(until);
             debug!(%error, "the Lease can't be read");
             return every / 2;
         }
@@ -110,7 +116,7 @@ impl Elector {
                     every
                 }
                 Err(error) => {
-                    self.lapse(until);
+                    Self::lapse(until);
                     debug!(%error, ?step, "the Lease can't be written");
                     self.seen = None;
                     every / 2
@@ -120,7 +126,7 @@ impl Elector {
     }
 
     /// Says that leadership has ended when its time has passed.
-    fn lapse(&self, until: &watch::Sender<Option<Instant>>) {
+    fn lapse(until: &watch::Sender<Option<Instant>>) {
         if until.borrow().is_some_and(|until| until <= Instant::now()) {
             Self::lose(until, "the Lease couldn't be renewed in time");
         }
@@ -150,6 +156,7 @@ impl Elector {
     fn saw(&mut self, lease: Lease, now: Instant) {
         let spec = lease.spec.clone().unwrap_or_default();
         let mark = lease.metadata.resource_version.clone().unwrap_or_default();
+        self.compare(&mark);
         let since = match &self.seen {
             Some((_, sight)) if sight.mark == mark => sight.since,
             _ => now,
@@ -162,6 +169,16 @@ impl Elector {
             since,
         };
         self.seen = Some((lease, sight));
+    }
+
+    /// The Lease is written all the time, so the holder notices a store that was restored from an older copy
+    /// at its next renewal, however many writes have come since.
+    fn compare(&mut self, mark: &str) {
+        let Ok(version) = mark.parse() else { return };
+        if version < self.version {
+            self.rewound.send_modify(|count| *count += 1);
+        }
+        self.version = version;
     }
 
     /// Writes the Lease over exactly what was seen: held from `now` on, or free.

@@ -165,11 +165,7 @@ mod tests {
             live: 2,
             ..RegionFacts::default()
         };
-        let last = |facts: &RegionFacts<'_>| {
-            told(facts)
-                .pop()
-                .map(|(kind, status, reason)| (kind, status, reason))
-        };
+        let last = |facts: &RegionFacts<'_>| told(facts).pop();
         let table = [
             (good.clone(), True, "Ready"),
             (

@@ -39,8 +39,7 @@ pub fn shortage<'a>(region: &EdgeRegion, nodes: impl IntoIterator<Item = &'a Nod
 }
 
 fn missing(requests: &BTreeMap<String, String>, node: &NodeRoom) -> Option<String> {
-    let readers: [(&str, fn(&str) -> Option<u64>); 2] = [("cpu", millicores), ("memory", bytes)];
-    readers.into_iter().find_map(|(name, read)| {
+    let short = |name: &str, read: fn(&str) -> Option<u64>| {
         let request = requests.get(name)?;
         let allocatable = node.allocatable.get(name)?;
         let twice = read(request)?.saturating_mul(2);
@@ -50,7 +49,8 @@ fn missing(requests: &BTreeMap<String, String>, node: &NodeRoom) -> Option<Strin
                 node.name
             )
         })
-    })
+    };
+    short("cpu", millicores).or_else(|| short("memory", bytes))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The core takes a turn at least this often; much longer without one means that it hangs.
-const STUCK: Duration = Duration::from_secs(60);
+const STUCK: Duration = Duration::from_mins(1);
 
 /// What the probes are told. Written by the core, read by the admin server.
 #[derive(Debug)]

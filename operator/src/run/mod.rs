@@ -106,6 +106,7 @@ pub async fn run(options: OperatorOptions) -> Result<(), RunError> {
     ));
 
     let (until, leading) = watch::channel(None);
+    let (lease_rewound, rewound) = watch::channel(0);
     let stop_election = CancellationToken::new();
     let lease = LeaseOptions::new(&options.namespace, options.identity());
     let election = if options.leader_elect {
@@ -113,6 +114,7 @@ pub async fn run(options: OperatorOptions) -> Result<(), RunError> {
             client.clone(),
             lease,
             until,
+            lease_rewound,
             stop_election.clone(),
         )))
     } else {
@@ -129,6 +131,7 @@ pub async fn run(options: OperatorOptions) -> Result<(), RunError> {
         client: client.clone(),
         writer: Writer::new(client.clone(), leadership.clone()),
         leadership,
+        rewound,
         recorder: Recorder::new(client, reporter),
         health,
         metrics,

@@ -21,7 +21,7 @@ use super::metrics::Metrics;
 const MAX_CONNECTIONS: usize = 64;
 
 /// How long a connection may last.
-const MAX_AGE: Duration = Duration::from_secs(60);
+const MAX_AGE: Duration = Duration::from_mins(1);
 
 /// Answers `/healthz`, `/readyz` and `/metrics` until `stop`.
 pub(super) async fn serve(

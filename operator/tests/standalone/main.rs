@@ -9,6 +9,8 @@
 
 mod process;
 
+use std::fmt::Write as _;
+
 use process::{Running, Site};
 
 #[test]
@@ -124,4 +126,37 @@ fn what_it_cannot_start_with_is_said_in_one_line() {
     assert_eq!(status, 1);
     assert!(text.contains("--manifests /does/not/exist: "), "{text}");
     assert_eq!(text.trim().lines().count(), 1, "{text}");
+}
+
+/// `UPDATE_GOLDENS=1` writes the page anew.
+#[test]
+fn every_metric_of_an_edge_is_in_the_reference() {
+    let site = Site::new("a", "a.example.com").responding("hello");
+    let running = Running::start(&[("site.yaml", &site)]);
+    let text = running.metrics();
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    let mut page = String::from(
+        "<!-- Made by `make goldens` from /metrics. Don't edit. -->\n# Metrics of an edge\n\n\
+         `/metrics` of the admin server, in the OpenMetrics text format; counters end in `_total` there.\n\n\
+         | metric | type | what it tells |\n|---|---|---|\n",
+    );
+    let help = |line: &str| line.strip_prefix("# HELP ").map(str::to_owned);
+    let described = text.lines().filter_map(help);
+    for (line, kind) in described.zip(text.lines().filter_map(|line| line.strip_prefix("# TYPE "))) {
+        let (name, meaning) = line.split_once(' ').unwrap();
+        let (of, kind) = kind.split_once(' ').unwrap();
+        assert_eq!(name, of);
+        let meaning = meaning.trim_end_matches('.');
+        writeln!(page, "| `{name}` | {kind} | {meaning} |").unwrap();
+    }
+    assert!(page.lines().count() > 20, "{page}");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/reference/metrics.md");
+    if std::env::var_os("UPDATE_GOLDENS").is_some() {
+        std::fs::write(path, &page).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        committed == page,
+        "docs/reference/metrics.md is out of date: run `make goldens`"
+    );
 }

@@ -178,9 +178,18 @@ impl Running {
         (status, head)
     }
 
-    /// Status 0: the connection was closed without an answer.
+    /// What the admin server says of itself.
+    pub(crate) fn metrics(&self) -> String {
+        Self::ask(self.address("admin"), "localhost", "/metrics").2
+    }
+
     fn request(&self, host: &str, target: &str) -> (u16, String, String) {
-        let mut stream = TcpStream::connect(self.address("http")).unwrap();
+        Self::ask(self.address("http"), host, target)
+    }
+
+    /// Status 0: the connection was closed without an answer.
+    fn ask(address: SocketAddr, host: &str, target: &str) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         write!(
             stream,

@@ -126,8 +126,39 @@ enum Eaten {
 #[cfg(test)]
 mod tests {
     use breakwater_edge_config::HeaderValueMatch::{Absent, Exact, Prefix, Present};
+    use proptest::prelude::*;
 
     use super::*;
+
+    proptest! {
+        #[test]
+        fn lines_match_as_the_joined_value_does(
+            lines in prop::collection::vec("[a, ]{0,3}", 0..4),
+            wanted in "[a, ]{0,8}",
+        ) {
+            let joined = (!lines.is_empty()).then(|| lines.join(", "));
+            let request = head("GET", "/", &lines.iter().map(|line| ("x-a", line.as_str())).collect::<Vec<_>>());
+            let with = |value| RequestMatch {
+                headers: vec![HeaderMatch { name: "x-a".to_owned(), value }],
+                ..RequestMatch::default()
+            };
+            let exact = joined.as_deref() == Some(wanted.as_str());
+            let prefix = joined.is_some_and(|joined| joined.starts_with(&wanted));
+            prop_assert_eq!(holds(&with(Exact(wanted.clone())), &request), exact);
+            prop_assert_eq!(holds(&with(Prefix(wanted)), &request), prefix);
+        }
+
+        #[test]
+        fn a_prefix_holds_where_its_segments_do(prefix in "(/[ab]{0,2}){1,3}", path in "(/[ab]{0,2}){1,3}") {
+            let matches = RequestMatch {
+                path: Some(PathMatch::Prefix(prefix.clone())),
+                ..RequestMatch::default()
+            };
+            let bare = prefix.trim_end_matches('/');
+            let expected = bare.is_empty() || path == bare || path.starts_with(&format!("{bare}/"));
+            prop_assert_eq!(holds(&matches, &head("GET", &path, &[])), expected);
+        }
+    }
 
     fn head<'a>(method: &'a str, target: &'a str, lines: &[(&'a str, &'a str)]) -> RequestHead<'a> {
         RequestHead {

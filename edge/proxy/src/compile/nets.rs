@@ -58,7 +58,44 @@ fn within<T: Ord + Copy>(ranges: &[(T, T)], value: T) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Few different bits, so that networks nest and touch.
+    fn address() -> impl Strategy<Value = IpAddr> {
+        let octet = || prop::sample::select(vec![0_u8, 1, 2, 127, 128, 254, 255]);
+        let bytes = || [octet(), octet(), octet(), octet()];
+        prop_oneof![
+            bytes().prop_map(|bytes| IpAddr::V4(Ipv4Addr::from(bytes))),
+            bytes().prop_map(|bytes| Ipv4Addr::from(bytes).to_ipv6_mapped().into()),
+            bytes().prop_map(|bytes| {
+                let mut whole = [0_u8; 16];
+                whole[..4].copy_from_slice(&bytes);
+                IpAddr::V6(Ipv6Addr::from(whole))
+            }),
+        ]
+    }
+
+    fn net() -> impl Strategy<Value = IpNet> {
+        (address(), 0_u8..=128).prop_map(|(address, length)| match address.to_canonical() {
+            IpAddr::V4(v4) => IpNet::new(v4.into(), length % 33).unwrap(),
+            v6 @ IpAddr::V6(_) => IpNet::new(v6, length).unwrap(),
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_set_contains_what_one_of_its_networks_does(
+            nets in prop::collection::vec(net(), 0..6),
+            address in address(),
+        ) {
+            let expected = nets.iter().any(|net| net.contains(&address.to_canonical()));
+            prop_assert_eq!(Nets::new(&nets).contains(address), expected);
+        }
+    }
 
     #[test]
     fn nested_and_neighbouring_networks_are_one_set() {

@@ -61,6 +61,8 @@ fn without_place(message: &str) -> String {
         Some((place, rest)) if place.starts_with("error: line ") || place.starts_with("line ") => rest,
         _ => text,
     };
+    // What follows is advice to the parser's caller.
+    let (text, _) = text.split_once(", set DuplicateKeyPolicy").unwrap_or((text, ""));
     text.to_owned()
 }
 

@@ -45,7 +45,7 @@ impl State {
                     return;
                 }
                 match found {
-                    Some((_, object)) => self.index.apply(object),
+                    Some(secret) => self.index.apply(Object::Secret(*secret)),
                     None => self.index.apply(Object::SecretAbsent(name)),
                 }
             }

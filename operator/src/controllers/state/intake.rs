@@ -33,28 +33,28 @@ impl State {
                 }
                 self.gone(&source, &key);
             }
-            What::Listed(there) => self.all_listed(source, there),
+            What::Listed(there) => self.all_listed(&source, &there),
             What::Failing(error) => {
                 if self.failing.insert(source.clone(), error.clone()).is_none() {
                     warn!(%source, error, "a watch fails; it is tried again");
                 }
-                if self.is_region_source(&source) {
+                if Self::is_region_source(&source) {
                     self.regions_changed();
                 }
             }
         }
     }
 
-    fn all_listed(&mut self, source: Source, there: HashSet<Key>) {
-        if self.failing.remove(&source).is_some() {
+    fn all_listed(&mut self, source: &Source, there: &HashSet<Key>) {
+        if self.failing.remove(source).is_some() {
             info!(%source, "a watch works again");
         }
         let before = self
             .known
             .insert(source.clone(), there.clone())
             .unwrap_or_default();
-        for key in before.difference(&there) {
-            self.gone(&source, key);
+        for key in before.difference(there) {
+            self.gone(source, key);
         }
         let first = self.listed.insert(source.clone());
         if first && let Some(namespace) = &source.namespace {
@@ -265,7 +265,7 @@ impl State {
             .apply(Object::ServiceCidr("the API server".to_owned(), networks));
     }
 
-    fn is_region_source(&self, source: &Source) -> bool {
+    fn is_region_source(source: &Source) -> bool {
         matches!(
             source.kind,
             Kind::Published | Kind::EdgeNode | Kind::EdgePod | Kind::DaemonSet | Kind::Incarnation

@@ -141,6 +141,8 @@ pub struct State {
     announcements: Vec<Announcement>,
 
     highest: Highest,
+    /// Another replica has renewed an incarnation.
+    told_of_a_rewind: bool,
 }
 
 impl State {
@@ -185,6 +187,7 @@ impl State {
             pending_since: HashMap::new(),
             announcements: Vec::new(),
             highest: Highest::default(),
+            told_of_a_rewind: false,
         };
         for name in state.options.regions.keys() {
             state.queue.mark(Task::Region(name.clone()), Lane::Traffic);

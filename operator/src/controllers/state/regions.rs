@@ -12,6 +12,7 @@ use kube::api::ObjectMeta;
 use tracing::warn;
 
 use super::{State, StatusOf, Task};
+use crate::controllers::rewind::Highest;
 use crate::controllers::sighting::{DaemonSetCounts, EdgePod, IncarnationMap, Source, Whole};
 use crate::publish::{Lane, PublishedSecret};
 use crate::regions;
@@ -328,6 +329,11 @@ impl State {
         let Some(state) = self.regions.get_mut(&region) else {
             return;
         };
+        let id = |map: &Option<IncarnationMap>| Some(map.as_ref()?.says.as_ref()?.id.clone());
+        let (before, after) = (id(&state.incarnation), id(&map));
+        if before.is_some() && after.is_some() && before != after {
+            self.told_of_a_rewind = true;
+        }
         state.incarnation = map;
         self.queue.mark(Task::Incarnation(region.clone()), Lane::Traffic);
         self.edges_changed(&region);
@@ -390,15 +396,24 @@ impl State {
     pub fn store_version(&mut self, version: u64) -> bool {
         let back = self.highest.went_back(version);
         if back {
-            warn!(
-                version,
-                "the store went back to an older copy; everything is listed anew"
-            );
-            for name in self.regions.keys() {
-                self.queue.mark(Task::Incarnation(name.clone()), Lane::Traffic);
-            }
+            self.store_rewound();
         }
         back
+    }
+
+    /// The store was restored from an older copy.
+    pub fn store_rewound(&mut self) {
+        warn!("the store went back to an older copy; everything is listed anew");
+        self.highest = Highest::default();
+        for name in self.regions.keys() {
+            self.queue.mark(Task::Incarnation(name.clone()), Lane::Traffic);
+        }
+    }
+
+    /// True once after another replica has renewed an incarnation: it has seen a restore that this one may
+    /// have missed.
+    pub fn told_of_a_rewind(&mut self) -> bool {
+        std::mem::take(&mut self.told_of_a_rewind)
     }
 
     fn region_at(&self, source: &Source) -> Option<String> {
@@ -411,11 +426,11 @@ impl State {
         let says = region.incarnation.as_ref().and_then(|map| map.says.clone());
         // The number is written after the Secrets that it counts.
         let settled = !self.secrets.any_of(name);
-        let sites = settled.then(|| u64::try_from(region.sites()).unwrap_or(u64::MAX));
+        let sites = settled.then_some(u64::try_from(region.sites()).unwrap_or(u64::MAX));
         match says {
             Some(says) if !region.renew => {
                 let sites = sites.or(says.sites);
-                (says.sites != sites).then(|| Incarnation { sites, ..says })
+                (says.sites != sites).then_some(Incarnation { sites, ..says })
             }
             _ => Some(Incarnation {
                 id: new_id(),

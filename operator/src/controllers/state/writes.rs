@@ -19,7 +19,7 @@ impl State {
         let refused = self
             .updates
             .get(&StatusOf::Region(name.to_owned()))
-            .is_none_or(|u| u.is_refused());
+            .is_none_or(breakwater_render::StatusUpdate::is_refused);
         let ready = self.started && !refused && self.is_region_listed(&region.namespace);
         ready.then(|| region.namespace.clone())
     }

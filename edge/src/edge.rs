@@ -1,5 +1,5 @@
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -14,10 +14,11 @@ use tokio::time::Instant;
 
 use crate::active::{Active, Change, Failure, Target};
 use crate::control::Control;
+use crate::handover::{Giver, Place, socket_path};
 use crate::listen::{
-    Certificates, Clock, Common, Drain, Group, OpenConnections, Policies, Role, Seat, Workers, bind_group,
-    cores, deal, is_dual_stack,
+    Certificates, Clock, Common, Drain, Group, OpenConnections, Policies, Role, Seat, Workers, cores, deal,
 };
+use crate::listeners;
 use crate::observe::{AccessLog, Admin, AdminSockets, Counters, Exposition};
 use crate::options::EdgeOptions;
 use crate::origin::{Origins, OriginsOptions};
@@ -83,10 +84,11 @@ struct Inner {
     state: Arc<State>,
     common: Arc<Common>,
     drain: watch::Sender<Drain>,
+    given: watch::Sender<Vec<Place>>,
     counters: Vec<Arc<Counters>>,
     changed: watch::Sender<u64>,
     running: Mutex<Running>,
-    _control: Control,
+    control: Control,
 }
 
 /// What is running, and has to be ended.
@@ -95,6 +97,8 @@ struct Running {
     workers: Option<Workers>,
     log: AccessLog,
     admin: Option<Admin>,
+    /// Gives the listeners to the next process.
+    giver: Option<Giver>,
 }
 
 impl Edge {
@@ -109,7 +113,8 @@ impl Edge {
             ..OriginsOptions::new(control.handle())
         });
         let (drain, draining) = watch::channel(Drain::No);
-        let (state, common) = assemble(&options, &origins, draining)?;
+        let (given, taken) = watch::channel(Vec::new());
+        let (state, common) = assemble(&options, &origins, draining, taken)?;
         let log = AccessLog::start(&options.access_log).map_err(StartError::Log)?;
         let mut addresses = Addresses::default();
         let admin = start_admin(&options, &state, &counters, &mut addresses)?;
@@ -119,14 +124,16 @@ impl Edge {
                 state,
                 common,
                 drain,
+                given,
                 counters,
                 changed: watch::Sender::new(0),
-                _control: control,
+                control,
                 running: Mutex::new(Running {
                     addresses,
                     workers: None,
                     log,
                     admin,
+                    giver: None,
                 }),
             }),
         })
@@ -147,7 +154,8 @@ impl Edge {
         self.note_change();
     }
 
-    /// Starts to listen.
+    /// Starts to listen; with a `state_dir` in place of the process that listens there now, which is waited
+    /// for, a few seconds at most.
     pub fn listen(&self) -> Result<(), StartError> {
         let inner = &*self.inner;
         if !inner.state.complete.load(Ordering::Acquire) {
@@ -157,13 +165,20 @@ impl Edge {
         if running.workers.is_some() || inner.state.draining.load(Ordering::Acquire) {
             return Err(StartError::AlreadyListening);
         }
-        let groups = bind(&inner.options, inner.counters.len())?;
-        for group in &groups {
-            match group.role {
-                Role::Http => running.addresses.http.push(group.address),
-                Role::Https => running.addresses.https.push(group.address),
+        let mut before = listeners::take_over(&inner.options);
+        let groups = listeners::bind(&inner.options, inner.counters.len(), before.as_mut()).map_err(
+            |(address, error)| StartError::Socket {
+                what: address.to_string(),
+                error,
+            },
+        )?;
+        for Group { place, .. } in &groups {
+            match place.role {
+                Role::Http => running.addresses.http.push(place.address),
+                Role::Https => running.addresses.https.push(place.address),
             }
         }
+        let to_give = listeners::copies(&groups);
         let seats = deal(groups, inner.counters.len())
             .into_iter()
             .zip(&inner.counters)
@@ -186,7 +201,13 @@ impl Edge {
         };
         running.workers = Some(Workers::start(&inner.common, seats, cores).map_err(StartError::Thread)?);
         inner.state.listening.store(true, Ordering::Release);
+        running.giver = self.give_away(to_give);
         drop(running);
+        if let Some(before) = before
+            && let Err(error) = before.confirm()
+        {
+            tracing::warn!(%error, "the process before can't be told that this one serves");
+        }
         self.note_change();
         Ok(())
     }
@@ -211,7 +232,6 @@ impl Edge {
     /// everything ends at once.
     pub async fn drain(&self, deadline: Duration) {
         self.stop(Drain::Stop {
-            handed_over: false,
             deadline: Instant::now() + deadline,
         });
         let workers = {
@@ -226,8 +246,29 @@ impl Edge {
         self.note_change();
     }
 
+    fn give_away(&self, sockets: Vec<(Place, TcpListener)>) -> Option<Giver> {
+        let path = socket_path(self.inner.options.state_dir.as_deref()?);
+        let inner = Arc::downgrade(&self.inner);
+        let on_given = move |places| {
+            if let Some(inner) = inner.upgrade() {
+                inner.gave(places);
+            }
+        };
+        let runtime = self.inner.control.handle();
+        match Giver::start(&runtime, &path, sockets, on_given) {
+            Ok(giver) => Some(giver),
+            Err(error) => {
+                let path = path.display();
+                tracing::warn!(%path, %error, "the listeners can't be handed to the next process");
+                None
+            }
+        }
+    }
+
     /// Begins to stop; the earlier of two deadlines holds.
     fn stop(&self, wanted: Drain) {
+        // Its copies would keep the listeners open with nobody to accept.
+        self.inner.running().giver = None;
         self.inner.state.draining.store(true, Ordering::Release);
         self.inner
             .drain
@@ -241,6 +282,15 @@ impl Edge {
 }
 
 impl Inner {
+    /// Another process serves from these sockets.
+    fn gave(&self, places: Vec<Place>) {
+        tracing::info!(?places, "the next process has taken the listeners over");
+        self.given.send_replace(places);
+        if let Some(admin) = &mut self.running().admin {
+            admin.release();
+        }
+    }
+
     fn running(&self) -> MutexGuard<'_, Running> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -248,12 +298,12 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        let mut running = self.running();
+        running.giver = None;
         let now = Drain::Stop {
-            handed_over: false,
             deadline: Instant::now(),
         };
         self.drain.send_modify(|drain| *drain = drain.sooner(now));
-        let mut running = self.running();
         if let Some(admin) = &mut running.admin {
             admin.finish();
         }
@@ -271,6 +321,7 @@ fn assemble(
     options: &EdgeOptions,
     origins: &Arc<Origins>,
     drain: watch::Receiver<Drain>,
+    given: watch::Receiver<Vec<Place>>,
 ) -> Result<(Arc<State>, Arc<Common>), StartError> {
     let cache_bytes = usize::try_from(options.cache_max_bytes).unwrap_or(usize::MAX);
     let cache = Cache::new(&CacheConfig::new(cache_bytes, secret()?))
@@ -313,6 +364,7 @@ fn assemble(
         open: OpenConnections::new(options.max_connections),
         clock: Clock::new(),
         drain,
+        given,
     };
     Ok((Arc::new(state), Arc::new(common)))
 }
@@ -338,11 +390,14 @@ fn start_admin(
     if options.admin.is_none() && options.admin_socket.is_none() {
         return Ok(None);
     }
-    let sockets = AdminSockets::bind(options.admin, options.admin_socket.as_deref()).map_err(|error| {
-        StartError::Socket {
-            what: "admin server".to_owned(),
-            error,
-        }
+    let sockets = AdminSockets::bind(
+        options.admin,
+        options.admin_socket.as_deref(),
+        options.state_dir.is_some(),
+    )
+    .map_err(|error| StartError::Socket {
+        what: "admin server".to_owned(),
+        error,
     })?;
     addresses.admin = sockets.address();
     let mut registry = Registry::default();
@@ -358,21 +413,4 @@ fn start_admin(
     Admin::start(sockets, registry, health)
         .map(Some)
         .map_err(StartError::Thread)
-}
-
-fn bind(options: &EdgeOptions, count: usize) -> Result<Vec<Group>, StartError> {
-    let lists = [(Role::Http, &options.http), (Role::Https, &options.https)];
-    let mut groups = Vec::new();
-    for (role, addresses) in lists {
-        for address in addresses {
-            let dual = is_dual_stack(*address, addresses);
-            groups.push(
-                bind_group(role, *address, dual, count).map_err(|error| StartError::Socket {
-                    what: address.to_string(),
-                    error,
-                })?,
-            );
-        }
-    }
-    Ok(groups)
 }

@@ -23,7 +23,9 @@
 mod active;
 mod control;
 mod edge;
+mod handover;
 mod listen;
+mod listeners;
 mod observe;
 mod options;
 pub mod origin;

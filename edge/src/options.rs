@@ -9,7 +9,8 @@ pub struct EdgeOptions {
     pub http: Vec<SocketAddr>,
     /// Addresses for HTTPS; port 0 takes a free one.
     pub https: Vec<SocketAddr>,
-    /// Address of the admin server (health, metrics); `None`: no TCP.
+    /// Address of the admin server (health, metrics); `None`: no TCP. With a `state_dir` an address that is in
+    /// use is waited for: the process before has it.
     pub admin: Option<SocketAddr>,
     /// Unix socket of the admin server, for probes that must reach this very process; `None`: none.
     pub admin_socket: Option<PathBuf>,
@@ -21,8 +22,6 @@ pub struct EdgeOptions {
     /// Directory on the node, for the socket over which listeners are handed to the next process; `None`:
     /// they aren't handed over.
     pub state_dir: Option<PathBuf>,
-    /// How long requests may go on after draining began.
-    pub drain_grace: Duration,
     /// Most bytes of the cache in memory.
     pub cache_max_bytes: u64,
     /// Bytes of the table in which rate rules count.
@@ -50,7 +49,6 @@ impl Default for EdgeOptions {
             admin_socket: None,
             workers: 0,
             state_dir: None,
-            drain_grace: Duration::from_secs(30),
             cache_max_bytes: 256 << 20,
             rate_table_bytes: 16 << 20,
             loop_id: "breakwater".to_owned(),

@@ -4,19 +4,23 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use super::connection;
 use super::drain::begun;
 use super::sockets::{Listener, Role};
 use super::worker::Local;
+use crate::handover::Place;
 use crate::observe::ConnectionEnd;
 
 /// Pause after a failure that only time or closed connections cure (no descriptors, no memory).
 const RETRY: Duration = Duration::from_millis(20);
 
-/// Accepts connections until draining begins; then those that are queued, and no more.
+/// Accepts connections until draining begins; then those that are queued, and no more. Once another process
+/// has the socket, those in its queue are that one's.
 pub(crate) async fn run(local: Rc<Local>, listener: Listener) {
-    let Listener { role, socket } = listener;
+    let Listener { place, socket } = listener;
+    let role = place.role;
     let listener = match TcpListener::from_std(socket) {
         Ok(listener) => listener,
         Err(error) => {
@@ -25,18 +29,25 @@ pub(crate) async fn run(local: Rc<Local>, listener: Listener) {
         }
     };
     let mut drain = local.common.drain.clone();
-    let handed_over = loop {
+    let mut given = local.common.given.clone();
+    loop {
         tokio::select! {
             biased;
-            (handed_over, _) = begun(&mut drain) => break handed_over,
+            () = is_given(&mut given, place) => return,
+            _ = begun(&mut drain) => break,
             accepted = listener.accept() => match accepted {
                 Ok((socket, peer)) => take(&local, socket, peer, role),
                 Err(error) => pause(&local, &error).await,
             },
         }
-    };
-    if !handed_over {
-        empty_queue(&local, listener, role);
+    }
+    empty_queue(&local, listener, role);
+}
+
+/// Resolves when another process serves from the sockets of this place.
+async fn is_given(given: &mut watch::Receiver<Vec<Place>>, place: Place) {
+    if given.wait_for(|places| places.contains(&place)).await.is_err() {
+        std::future::pending::<()>().await;
     }
 }
 

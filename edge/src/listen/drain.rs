@@ -9,42 +9,29 @@ pub(crate) enum Drain {
     No,
     /// Accept no more, finish what has begun.
     Stop {
-        /// Another process holds the listening sockets: connections in their queues are its own.
-        handed_over: bool,
         /// When everything that is left is cut off.
         deadline: Instant,
     },
 }
 
 impl Drain {
-    /// Both wishes in one: the earlier deadline, and what was first said of the sockets.
+    /// Both wishes in one: the earlier deadline.
     pub(crate) fn sooner(self, wanted: Self) -> Self {
         match (self, wanted) {
             (Self::No, wanted) => wanted,
             (held, Self::No) => held,
-            (
-                Self::Stop {
-                    handed_over,
-                    deadline: held,
-                },
-                Self::Stop { deadline, .. },
-            ) => Self::Stop {
-                handed_over,
+            (Self::Stop { deadline: held }, Self::Stop { deadline }) => Self::Stop {
                 deadline: held.min(deadline),
             },
         }
     }
 }
 
-/// Resolves when draining begins; never, if the edge goes away without.
-pub(crate) async fn begun(drain: &mut watch::Receiver<Drain>) -> (bool, Instant) {
+/// Resolves with the deadline when draining begins; never, if the edge goes away without.
+pub(crate) async fn begun(drain: &mut watch::Receiver<Drain>) -> Instant {
     loop {
-        if let Drain::Stop {
-            handed_over,
-            deadline,
-        } = *drain.borrow_and_update()
-        {
-            return (handed_over, deadline);
+        if let Drain::Stop { deadline } = *drain.borrow_and_update() {
+            return deadline;
         }
         if drain.changed().await.is_err() {
             std::future::pending::<()>().await;
@@ -55,7 +42,7 @@ pub(crate) async fn begun(drain: &mut watch::Receiver<Drain>) -> (bool, Instant)
 /// Resolves when the deadline has passed; it may be moved while this waits.
 pub(crate) async fn expired(drain: &mut watch::Receiver<Drain>) {
     loop {
-        let (_, deadline) = begun(drain).await;
+        let deadline = begun(drain).await;
         tokio::select! {
             () = tokio::time::sleep_until(deadline) => return,
             changed = drain.changed() => {

@@ -1,13 +1,17 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
+use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::handover::Place;
 
 /// Connections that may wait to be accepted; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
 
 /// What is spoken on a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Role {
     /// Plain HTTP.
     Http,
@@ -18,36 +22,31 @@ pub(crate) enum Role {
 /// A listening socket, not yet given to a runtime.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    pub(crate) role: Role,
+    pub(crate) place: Place,
     pub(crate) socket: TcpListener,
 }
 
 /// All sockets of one address: one for each worker, so that the kernel spreads connections over them.
 #[derive(Debug)]
 pub(crate) struct Group {
-    pub(crate) role: Role,
-    pub(crate) address: SocketAddr,
+    pub(crate) place: Place,
     pub(crate) sockets: Vec<TcpListener>,
 }
 
-/// Binds `count` sockets to `address`; for port 0 all to the port that the first one gets.
+/// At least `count` sockets for one place, those that are there first; for port 0 all on the port that the
+/// first one gets.
 pub(crate) fn bind_group(
-    role: Role,
-    address: SocketAddr,
+    mut place: Place,
+    mut sockets: Vec<TcpListener>,
     dual_stack: bool,
     count: usize,
 ) -> io::Result<Group> {
-    let first = bind(address, dual_stack)?;
-    let address = first.local_addr()?;
-    let mut sockets = vec![first];
-    while sockets.len() < count {
-        sockets.push(bind(address, dual_stack)?);
+    while sockets.len() < count.max(1) {
+        let socket = bind(place.address, dual_stack)?;
+        place.address = socket.local_addr()?;
+        sockets.push(socket);
     }
-    Ok(Group {
-        role,
-        address,
-        sockets,
-    })
+    Ok(Group { place, sockets })
 }
 
 fn bind(address: SocketAddr, dual_stack: bool) -> io::Result<TcpListener> {
@@ -80,7 +79,7 @@ pub(crate) fn deal(groups: Vec<Group>, workers: usize) -> Vec<Vec<Listener>> {
         for (at, socket) in group.sockets.into_iter().enumerate() {
             if let Some(hand) = hands.get_mut(at % count) {
                 hand.push(Listener {
-                    role: group.role,
+                    place: group.place,
                     socket,
                 });
             }
@@ -93,22 +92,24 @@ pub(crate) fn deal(groups: Vec<Group>, workers: usize) -> Vec<Vec<Listener>> {
 mod tests {
     use super::*;
 
+    fn group(role: Role, count: usize) -> Group {
+        let address = "127.0.0.1:0".parse().unwrap();
+        bind_group(Place { role, address }, Vec::new(), false, count).unwrap()
+    }
+
     #[test]
     fn every_worker_gets_a_socket_of_each_address_and_port_zero_is_one_port() {
-        let groups: Vec<Group> = [Role::Http, Role::Https]
-            .into_iter()
-            .map(|role| bind_group(role, "127.0.0.1:0".parse().unwrap(), false, 3).unwrap())
-            .collect();
+        let groups = vec![group(Role::Http, 3), group(Role::Https, 3)];
         for group in &groups {
             for socket in &group.sockets {
-                assert_eq!(socket.local_addr().unwrap(), group.address);
+                assert_eq!(socket.local_addr().unwrap(), group.place.address);
             }
         }
         let hands = deal(groups, 3);
         assert_eq!(hands.len(), 3);
         for hand in hands {
             assert_eq!(
-                hand.iter().map(|l| l.role).collect::<Vec<_>>(),
+                hand.iter().map(|l| l.place.role).collect::<Vec<_>>(),
                 [Role::Http, Role::Https]
             );
         }
@@ -116,8 +117,7 @@ mod tests {
 
     #[test]
     fn more_sockets_than_workers_are_all_served() {
-        let group = bind_group(Role::Http, "127.0.0.1:0".parse().unwrap(), false, 5).unwrap();
-        let hands = deal(vec![group], 2);
+        let hands = deal(vec![group(Role::Http, 5)], 2);
         assert_eq!(hands.iter().map(Vec::len).collect::<Vec<_>>(), [3, 2]);
     }
 

@@ -15,6 +15,7 @@ use tokio::task::LocalSet;
 use super::drain::{Drain, begun, expired};
 use super::sockets::Listener;
 use super::{Certificates, accept};
+use crate::handover::Place;
 use crate::observe::{Counters, LineBuffer, Recorder};
 use crate::options::Limits;
 use crate::origin::Origins;
@@ -88,6 +89,8 @@ pub(crate) struct Common {
     pub(crate) open: Arc<OpenConnections>,
     pub(crate) clock: Clock,
     pub(crate) drain: watch::Receiver<Drain>,
+    /// The listening sockets that another process serves from.
+    pub(crate) given: watch::Receiver<Vec<Place>>,
 }
 
 /// What the tasks of one worker use.

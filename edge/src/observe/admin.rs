@@ -23,6 +23,9 @@ use tokio::sync::{Semaphore, oneshot};
 /// Connections at a time; more wait.
 const MAX_CONNECTIONS: usize = 64;
 
+/// Between two attempts to take an address that another process has.
+const RETRY: Duration = Duration::from_millis(200);
+
 /// What `/metrics` answers.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -42,18 +45,28 @@ pub(crate) struct Health {
 /// The sockets of the admin server, bound.
 #[derive(Debug, Default)]
 pub(crate) struct AdminSockets {
-    tcp: Option<std::net::TcpListener>,
+    tcp: Option<Tcp>,
     unix: Option<(StdUnixListener, PathBuf)>,
 }
 
+#[derive(Debug)]
+enum Tcp {
+    Bound(std::net::TcpListener),
+    /// The process before has it.
+    InUse(SocketAddr),
+}
+
 impl AdminSockets {
-    /// Binds what is asked for. A socket file left by a process that is gone is replaced.
-    pub(crate) fn bind(tcp: Option<SocketAddr>, unix: Option<&Path>) -> io::Result<Self> {
+    /// Binds what is asked for. A socket file left by a process that is gone is replaced. With `patient`, an
+    /// address in use is no error: the server takes it when it is free.
+    pub(crate) fn bind(tcp: Option<SocketAddr>, unix: Option<&Path>, patient: bool) -> io::Result<Self> {
         let mut sockets = Self::default();
         if let Some(address) = tcp {
-            let listener = std::net::TcpListener::bind(address)?;
-            listener.set_nonblocking(true)?;
-            sockets.tcp = Some(listener);
+            sockets.tcp = Some(match bind_tcp(address) {
+                Ok(listener) => Tcp::Bound(listener),
+                Err(error) if patient && error.kind() == io::ErrorKind::AddrInUse => Tcp::InUse(address),
+                Err(error) => return Err(error),
+            });
         }
         if let Some(path) = unix {
             match std::fs::remove_file(path) {
@@ -68,7 +81,27 @@ impl AdminSockets {
     }
 
     pub(crate) fn address(&self) -> Option<SocketAddr> {
-        self.tcp.as_ref().and_then(|listener| listener.local_addr().ok())
+        match self.tcp.as_ref()? {
+            Tcp::Bound(listener) => listener.local_addr().ok(),
+            Tcp::InUse(address) => Some(*address),
+        }
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Waits until the address is free.
+async fn bind_when_free(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    tracing::info!(%address, "the admin server's address is in use; it is taken when it is free");
+    loop {
+        match bind_tcp(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => tokio::time::sleep(RETRY).await,
+            bound => return bound,
+        }
     }
 }
 
@@ -76,6 +109,7 @@ impl AdminSockets {
 #[derive(Debug)]
 pub(crate) struct Admin {
     stop: Option<oneshot::Sender<()>>,
+    release: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -104,15 +138,25 @@ impl Admin {
             .enable_all()
             .build()?;
         let (stop, stopped) = oneshot::channel();
+        let (release, released) = oneshot::channel();
         let thread = thread::Builder::new().name("admin".to_owned()).spawn(move || {
-            if let Err(error) = runtime.block_on(serve(sockets, state, stopped)) {
+            if let Err(error) = runtime.block_on(serve(sockets, state, stopped, released)) {
                 tracing::error!(%error, "the admin server has ended");
             }
         })?;
         Ok(Self {
             stop: Some(stop),
+            release: Some(release),
             thread: Some(thread),
         })
+    }
+
+    /// Leaves its address to the next process, whose metrics count from now; the Unix socket stays.
+    pub(crate) fn release(&mut self) {
+        if let Some(release) = self.release.take() {
+            // An error: it has ended.
+            let _ = release.send(());
+        }
     }
 
     /// Ends it and removes its socket file.
@@ -125,21 +169,22 @@ impl Admin {
     }
 }
 
-async fn serve(sockets: AdminSockets, state: Arc<State>, stopped: oneshot::Receiver<()>) -> io::Result<()> {
+async fn serve(
+    sockets: AdminSockets,
+    state: Arc<State>,
+    stopped: oneshot::Receiver<()>,
+    released: oneshot::Receiver<()>,
+) -> io::Result<()> {
     let limit = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    if let Some(listener) = sockets.tcp {
-        let (listener, state, limit) = (
-            TcpListener::from_std(listener)?,
-            Arc::clone(&state),
-            Arc::clone(&limit),
-        );
+    if let Some(tcp) = sockets.tcp {
+        let served = serve_tcp(tcp, Arc::clone(&state), Arc::clone(&limit));
         tokio::spawn(async move {
-            accept(
-                || async { listener.accept().await.map(|(socket, _)| socket) },
-                state,
-                limit,
-            )
-            .await;
+            tokio::select! {
+                ended = served => if let Err(error) = ended {
+                    tracing::error!(%error, "the admin server's address can't be used");
+                },
+                Ok(()) = released => {}
+            }
         });
     }
     let mut file = None;
@@ -160,6 +205,21 @@ async fn serve(sockets: AdminSockets, state: Arc<State>, stopped: oneshot::Recei
     if let Some(path) = file {
         std::fs::remove_file(path)?;
     }
+    Ok(())
+}
+
+async fn serve_tcp(tcp: Tcp, state: Arc<State>, limit: Arc<Semaphore>) -> io::Result<()> {
+    let listener = match tcp {
+        Tcp::Bound(listener) => listener,
+        Tcp::InUse(address) => bind_when_free(address).await?,
+    };
+    let listener = TcpListener::from_std(listener)?;
+    accept(
+        || async { listener.accept().await.map(|(socket, _)| socket) },
+        state,
+        limit,
+    )
+    .await;
     Ok(())
 }
 

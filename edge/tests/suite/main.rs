@@ -15,5 +15,6 @@ mod configuration;
 mod drain;
 mod h1;
 mod h2;
+mod handover;
 mod limits;
 mod tls;

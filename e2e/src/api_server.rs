@@ -110,7 +110,7 @@ impl ApiServer {
     }
 }
 
-fn free_ports<const N: usize>() -> Result<[u16; N]> {
+pub(crate) fn free_ports<const N: usize>() -> Result<[u16; N]> {
     // All at a time, or the same might come twice.
     let mut listeners = Vec::new();
     let mut ports = [0; N];

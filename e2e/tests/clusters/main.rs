@@ -4,6 +4,9 @@ mod cache;
 mod change;
 mod failures;
 mod keys;
+mod operator_crash;
+mod operator_scenarios;
+mod operator_stage;
 mod rate;
 mod restore;
 mod rights;
@@ -27,7 +30,10 @@ async fn main() -> Result<()> {
     let assets = Assets::from_env()?;
     let mut runner = Runner::from_arguments();
     without_kubelet(&assets, &mut runner).await?;
-    Box::pin(on_a_cluster(&assets, &mut runner)).await?;
+    // The argument is for those who work on what needs no cluster, and for machines without root.
+    if !std::env::args().any(|argument| argument == "--without-kubelet") {
+        Box::pin(on_a_cluster(&assets, &mut runner)).await?;
+    }
     if !runner.finish() {
         std::process::exit(1);
     }
@@ -44,7 +50,8 @@ async fn without_kubelet(assets: &Assets, runner: &mut Runner) -> Result<()> {
             verdicts::every_refusal_is_the_api_servers_and_renders(&server),
         )
         .await;
-    Ok(())
+    drop(server);
+    operator_scenarios::run(assets, runner).await
 }
 
 /// One scenario after the other on one cluster; what a failed one leaves behind is shown.

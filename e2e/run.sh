@@ -22,9 +22,13 @@ if [ "$(id -u)" != 0 ]; then
   exec "$program" "$@" # says what it skips
 fi
 
-# One run at a time; what a killed one left is removed.
-exec 8>target/e2e/lock
-flock -n 8 || { echo "another run is under way (target/e2e/lock)" >&2; exit 1; }
+# One run at a time on a machine: the names of namespaces and control groups are the same for all. What a
+# killed run left is removed.
+exec 8>/run/lock/breakwater-e2e
+if ! flock -n 8; then
+  echo "another run is under way; this one waits for it" >&2
+  flock -w 1800 8 || { echo "the other run doesn't end (/run/lock/breakwater-e2e)" >&2; exit 1; }
+fi
 wan=bw-e2e-wan
 cleanup() { # everything that runs in our control groups and namespaces was started by a run of this script
   local path

@@ -4,10 +4,13 @@ mod cache;
 mod change;
 mod failures;
 mod keys;
+mod latency;
+mod objects;
 mod operator_crash;
 mod operator_scenarios;
 mod operator_stage;
 mod rate;
+mod release;
 mod restore;
 mod rights;
 mod rollout;
@@ -114,6 +117,18 @@ async fn on_a_cluster(assets: &Assets, runner: &mut Runner) -> Result<()> {
     scenario!(
         "replacing the edges under load fails no request",
         rollout::replacing_the_edges_under_load_fails_no_request
+    );
+    scenario!(
+        "a bad object says what is wrong and harms no other",
+        objects::a_bad_object_says_what_is_wrong_and_harms_no_other
+    );
+    scenario!(
+        "a change of one site of a thousand is served soon",
+        latency::a_change_of_one_site_of_a_thousand_is_served_soon
+    );
+    scenario!(
+        "a release is upgraded, taken away and installed again",
+        release::a_release_is_upgraded_taken_away_and_installed_again
     );
     Ok(())
 }

@@ -15,7 +15,8 @@ pub struct Notice {
 }
 
 /// What changed between two statuses that a person would want to know: what doesn't hold any more, and that
-/// all is well again. `Ready` repeats the others when it is False, so it isn't told then.
+/// all is well again. `Ready` repeats the others when it is False, and so does `Programmed`
+/// unless an edge has failed, so they aren't told then.
 pub fn notices(before: &[Condition], after: &[Condition]) -> Vec<Notice> {
     after
         .iter()
@@ -30,6 +31,7 @@ pub fn notices(before: &[Condition], after: &[Condition]) -> Vec<Notice> {
                 note: new.message.clone(),
             }),
             (condition::READY, _) | (_, ConditionStatus::True | ConditionStatus::Unknown) => None,
+            (condition::PROGRAMMED, _) if new.reason != "EdgeFailed" => None,
             (_, ConditionStatus::False) => Some(Notice {
                 warning: true,
                 reason: new.reason.clone(),
@@ -92,7 +94,12 @@ mod tests {
         let pending = [condition("Ready", Unknown, "Pending")];
         let refused = [
             condition("Accepted", False, "HostConflict"),
+            condition("Programmed", False, "NotAccepted"),
             condition("Ready", False, "HostConflict"),
+        ];
+        let failed = [
+            condition("Programmed", False, "EdgeFailed"),
+            condition("Ready", False, "EdgeFailed"),
         ];
         let ready = [
             condition("Accepted", True, "Accepted"),
@@ -106,6 +113,7 @@ mod tests {
         };
         assert_eq!(told(&pending, &refused), [(true, "HostConflict".to_owned())]);
         assert_eq!(told(&refused, &refused), []);
+        assert_eq!(told(&ready, &failed), [(true, "EdgeFailed".to_owned())]);
         assert_eq!(told(&refused, &ready), [(false, "Ready".to_owned())]);
         assert_eq!(told(&ready, &pending), []);
     }

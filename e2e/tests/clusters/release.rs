@@ -58,10 +58,15 @@ pub(crate) async fn a_release_is_upgraded_taken_away_and_installed_again(edge: &
         edge.helm("upgrade", &["--install", "--create-namespace"])
     })
     .await?;
+    // The statuses are those of before until an operator runs.
+    wait::until("it is served again", SOON, || async {
+        let answer = client::get(edge.http()?, HOST, "/").await?;
+        ensure!(answer.body() == "there", "{answer:?}");
+        Ok(())
+    })
+    .await?;
     edge.region_ready().await?;
     edge.site_ready("release")?;
-    let answer = client::get(edge.http()?, HOST, "/").await?;
-    ensure!(answer.body() == "there", "{answer:?}");
     ensure!(edge.pods(EDGES).await?.len() == 1, "more than one edge");
     cluster.kubectl(&["delete", "edgesite", "release"]).map(drop)
 }

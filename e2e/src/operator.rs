@@ -89,6 +89,14 @@ impl Operator {
         Ok(self.child.kill().await?)
     }
 
+    /// Stops it in the middle of whatever it does, or lets it go on.
+    pub fn pause(&self, pause: bool) -> Result<()> {
+        let pid = self.child.id().context("it has ended")?;
+        let signal = if pause { libc::SIGSTOP } else { libc::SIGCONT };
+        crate::component::kill(pid, signal);
+        Ok(())
+    }
+
     /// Asks it to end; how it ended and how long that took.
     pub async fn terminate(&mut self) -> Result<(ExitStatus, Duration)> {
         let pid = self.child.id().context("it has ended already")?;

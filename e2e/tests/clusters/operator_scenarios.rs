@@ -4,8 +4,8 @@ use anyhow::Result;
 use breakwater_e2e::cluster::Assets;
 use breakwater_e2e::runner::Runner;
 
-use crate::operator_crash;
 use crate::operator_stage::Stage;
+use crate::{operator_crash, operator_lease, operator_secrets};
 
 /// Runs them one after another on one API server.
 pub(crate) async fn run(assets: &Assets, runner: &mut Runner) -> Result<()> {
@@ -21,6 +21,18 @@ pub(crate) async fn run(assets: &Assets, runner: &mut Runner) -> Result<()> {
     scenario!(
         "an operator killed in the middle of 200 sites finishes them after its start",
         operator_crash::killed_in_the_middle_of_200_sites_it_finishes_them
+    );
+    scenario!(
+        "of two replicas one writes and the other takes over",
+        operator_lease::of_two_replicas_one_writes_and_the_other_takes_over
+    );
+    scenario!(
+        "every broken certificate is told and keeps the last good one",
+        operator_secrets::a_broken_certificate_keeps_the_last_good_one
+    );
+    scenario!(
+        "what others do to published Secrets is undone",
+        operator_secrets::what_others_do_to_published_secrets_is_undone
     );
     Ok(())
 }

@@ -146,7 +146,7 @@ impl Core {
     fn turn(&mut self) -> Instant {
         let started = self.state.started();
         let begun = Instant::now();
-        let next = self.state.render(Timestamp::now());
+        let next = self.state.render(Timestamp::now(), begun);
         if self.state.started() && !started {
             info!(
                 elapsed_ms = begun.elapsed().as_millis(),

@@ -15,7 +15,7 @@ mod write;
 pub use backoff::pause;
 pub use conditions::with_times;
 pub use events::{Notice, announce, notices};
-pub use guard::{Verdict, judge};
+pub use guard::{Guard, MayGo};
 pub use queue::{Lane, Limit, Queue};
 pub use secret::{Origin, PublishedSecret, apply_body, is_newer};
 pub use write::{Outcome, Resource, Write, Writer};

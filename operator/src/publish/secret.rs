@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use breakwater_edge_config::bundle::{self, Document, Files, REGION_SECRET, SECRET_TYPE};
-use breakwater_edge_config::{HostPattern, SiteId};
+use breakwater_edge_config::{ContentHash, HostPattern, SiteId};
 use breakwater_render::object::Published;
 use breakwater_render::{Publish, PublishKind, SecretPosition};
 use k8s_openapi::ByteString;
@@ -22,6 +22,8 @@ const HOSTS_ANNOTATION: &str = "edge.breakwater.dev/hosts";
 const HASH_ANNOTATION: &str = "edge.breakwater.dev/hash";
 /// Version of the operator that rendered it.
 const RENDERED_BY_ANNOTATION: &str = "edge.breakwater.dev/rendered-by";
+/// Who made it.
+const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// What a Secret holds: `site`, `region` or `part`.
 const CONTENT_LABEL: &str = "edge.breakwater.dev/content";
 
@@ -61,6 +63,11 @@ impl PublishedSecret {
             .map(|(name, ByteString(bytes))| (name, bytes))
             .collect();
         let mut annotations = meta.annotations.unwrap_or_default();
+        let labels = meta.labels.unwrap_or_default();
+        let mut hash = bundle::hash(&files);
+        if !are_notes_right(&files, &hash, &annotations, &labels) {
+            hash = ContentHash::of_parts([hash.as_str().as_bytes(), b"other notes"]);
+        }
         let (site, hosts) = served(&files, &annotations);
         let mut take = |name: &str| annotations.remove(name).unwrap_or_default();
         Self {
@@ -72,7 +79,7 @@ impl PublishedSecret {
             },
             object: Published {
                 resource_version: meta.resource_version.unwrap_or_default(),
-                hash: bundle::hash(&files),
+                hash,
                 site,
                 hosts,
                 files: (keep_files || name == REGION_SECRET).then_some(files),
@@ -81,27 +88,6 @@ impl PublishedSecret {
                     secret: name,
                 },
             },
-        }
-    }
-}
-
-impl PublishedSecret {
-    /// What is there after `publish` was written.
-    pub fn written(publish: &Publish, origin: Origin, uid: String, version: String) -> Self {
-        let (site, hosts) = served(&publish.files, &BTreeMap::new());
-        let keep = publish.kind == PublishKind::Region;
-        Self {
-            object: Published {
-                position: publish.position.clone(),
-                resource_version: version,
-                hash: publish.hash.clone(),
-                site,
-                hosts,
-                files: keep.then(|| publish.files.clone()),
-            },
-            uid,
-            rendered_by: env!("CARGO_PKG_VERSION").to_owned(),
-            origin,
         }
     }
 }
@@ -116,6 +102,40 @@ pub fn is_newer(a: &str, b: &str) -> bool {
             .unwrap_or_default()
     };
     numbers(a) > numbers(b)
+}
+
+/// Whether what is noted beside the files is what this build notes there; what was changed by hand is written
+/// anew as other bytes are. Of a document that this build can't read, nothing can be said.
+fn are_notes_right(
+    files: &Files,
+    hash: &ContentHash,
+    annotations: &BTreeMap<String, String>,
+    labels: &BTreeMap<String, String>,
+) -> bool {
+    let noted = |name: &str| annotations.get(name).map_or("", String::as_str);
+    let content = match Document::from_files(files) {
+        Err(_) => return true,
+        Ok(Document::Part(..)) => "part",
+        Ok(Document::Region(_)) => "region",
+        Ok(Document::Site(bundle)) => {
+            let config = bundle.config;
+            if noted(SITE_ANNOTATION) != config.id.to_string()
+                || noted(HOSTS_ANNOTATION) != listed(&config.hosts)
+            {
+                return false;
+            }
+            "site"
+        }
+    };
+    let labelled = |name: &str, value: &str| labels.get(name).is_some_and(|label| label == value);
+    noted(HASH_ANNOTATION) == hash.as_str()
+        && labelled(CONTENT_LABEL, content)
+        && labelled(MANAGED_BY_LABEL, MANAGER)
+}
+
+fn listed(hosts: &[HostPattern]) -> String {
+    let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+    hosts.join(",")
 }
 
 /// The site and hosts of a Secret: from its document; where this build can't read that, from what its writer
@@ -160,11 +180,10 @@ pub fn apply_body(namespace: &str, publish: &Publish, origin: &Origin) -> Value 
         PublishKind::Region => "region",
         PublishKind::Site(site) => {
             let (_, hosts) = served(&publish.files, &BTreeMap::new());
-            let hosts: Vec<String> = hosts.iter().map(ToString::to_string).collect();
             annotations.insert(SITE_ANNOTATION, site.to_string());
             annotations.insert(UID_ANNOTATION, origin.uid.clone());
             annotations.insert(GENERATION_ANNOTATION, origin.generation.to_string());
-            annotations.insert(HOSTS_ANNOTATION, hosts.join(","));
+            annotations.insert(HOSTS_ANNOTATION, listed(&hosts));
             "site"
         }
     };
@@ -177,7 +196,7 @@ pub fn apply_body(namespace: &str, publish: &Publish, origin: &Origin) -> Value 
         "name": publish.position.secret,
         "namespace": namespace,
         "labels": {
-            "app.kubernetes.io/managed-by": MANAGER,
+            MANAGED_BY_LABEL: MANAGER,
             REGION_LABEL: publish.position.region,
             CONTENT_LABEL: content,
         },

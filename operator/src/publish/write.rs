@@ -5,7 +5,7 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
 use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::leader::Leadership;
 use crate::regions::MANAGER;
@@ -74,6 +74,17 @@ pub enum Write {
         name: String,
         /// The apply configuration.
         body: Value,
+    },
+    /// Takes files out of a Secret that an apply leaves in, because somebody else has put them there.
+    Remove {
+        /// Where.
+        namespace: String,
+        /// Name.
+        name: String,
+        /// Its version; another one is a conflict.
+        version: String,
+        /// Names of the files.
+        keys: Vec<String>,
     },
     /// Deletion of exactly this object.
     Delete {
@@ -168,6 +179,22 @@ impl Writer {
                     api.patch(&name, &PatchParams::apply(MANAGER).force(), &patch)
                         .await?
                 };
+                Ok(Outcome::Applied(Box::new(object)))
+            }
+            Write::Remove {
+                namespace,
+                name,
+                version,
+                keys,
+            } => {
+                let data: Map<String, Value> = keys.into_iter().map(|key| (key, Value::Null)).collect();
+                let body = json!({"metadata": {"resourceVersion": version}, "data": data});
+                let params = PatchParams {
+                    field_manager: Some(MANAGER.to_owned()),
+                    ..PatchParams::default()
+                };
+                let api = self.api(Resource::Secret, &namespace);
+                let object = api.patch(&name, &params, &Patch::Merge(body)).await?;
                 Ok(Outcome::Applied(Box::new(object)))
             }
             Write::Delete {

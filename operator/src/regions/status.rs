@@ -6,7 +6,7 @@ use super::Shortage;
 /// Whether a region's edges can be replaced one beside the other.
 pub const SURGE: &str = "SurgeSchedulable";
 
-/// Whether sites vanished in a way that isn't believed.
+/// Whether more sites went at once than is believed.
 pub const HELD: &str = "WithdrawalsHeld";
 
 /// What a region's status is made from, besides what render says.
@@ -29,7 +29,7 @@ pub struct RegionFacts<'a> {
     /// What the scheduler says about an edge that it finds no room for.
     pub unschedulable: Option<&'a str>,
     /// Withdrawals that are held back, and the token to agree to them.
-    pub held: Option<(usize, &'a str)>,
+    pub held: Option<(usize, String)>,
 }
 
 /// The conditions of a local region: what render says of it, whether an update finds room, what is held
@@ -46,8 +46,8 @@ pub fn region_conditions(mut conditions: Vec<Condition>, facts: &RegionFacts<'_>
     if accepted {
         conditions.push(surge(facts));
     }
-    if let Some((count, token)) = facts.held {
-        conditions.push(held(count, token));
+    if let Some((count, token)) = &facts.held {
+        conditions.push(held(*count, token));
     }
     conditions.push(ready(&conditions, facts));
     conditions
@@ -95,7 +95,7 @@ fn held(count: usize, token: &str) -> Condition {
         HELD,
         "SitesVanished",
         format!(
-            "{count} sites vanished without their deletion having been seen; they go on being served. If they \
+            "{count} sites were deleted or vanished at once; they go on being served until they come back. If they \
              are to go: kubectl annotate --overwrite edgeregion NAME \
              edge.breakwater.dev/accept-withdrawals={token}"
         ),
@@ -231,7 +231,7 @@ mod tests {
         });
         assert!(cramped.contains(&(SURGE, False, "SurgeUnschedulable".to_owned())));
         let held = told(&RegionFacts {
-            held: Some((40, "abc")),
+            held: Some((40, "abc".to_owned())),
             ..good
         });
         assert!(held.contains(&(HELD, True, "SitesVanished".to_owned())));

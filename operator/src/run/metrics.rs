@@ -161,7 +161,7 @@ impl Metrics {
         for (name, region) in state.regions() {
             let label = RegionLabel { region: name.clone() };
             self.sites.get_or_create(&label).set(count(region.sites()));
-            let held = region.held.as_ref().map_or(0, |(count, _)| *count);
+            let held = region.guard.held().map_or(0, |(count, _)| count);
             self.held.get_or_create(&label).set(count(held));
         }
     }

@@ -54,7 +54,7 @@ use tracing::{info, warn};
 use crate::controllers::state;
 use crate::controllers::{self, Context};
 use crate::leader::{Leadership, LeaseOptions, elect};
-use crate::publish::Writer;
+use crate::publish::{MayGo, Writer};
 use crate::regions::EdgeSettings;
 
 /// Most time from the signal to the end.
@@ -188,5 +188,9 @@ fn state_options(options: &OperatorOptions) -> Result<state::Options, RunError> 
             .transpose()?
             .unwrap_or_default(),
         writes: usize::from(options.writes),
+        may_go: MayGo {
+            always: usize::from(options.withdrawals),
+            percent: usize::from(options.withdrawals_percent),
+        },
     })
 }

@@ -73,6 +73,15 @@ pub struct OperatorOptions {
     /// Requests to the API server that may be under way at a time for writing.
     #[arg(long, env = "BREAKWATER_WRITES", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub writes: u16,
+
+    /// How many sites of a region may be deleted or vanish within ten minutes, however few there are. When more
+    /// do, and more than --withdrawals-percent too, they are served on until a person agrees.
+    #[arg(long, env = "BREAKWATER_WITHDRAWALS", default_value_t = 10)]
+    pub withdrawals: u16,
+
+    /// How many of a hundred may; 100 believes every deletion.
+    #[arg(long, env = "BREAKWATER_WITHDRAWALS_PERCENT", default_value_t = 30, value_parser = clap::value_parser!(u16).range(0..=100))]
+    pub withdrawals_percent: u16,
 }
 
 impl OperatorOptions {

@@ -200,6 +200,11 @@ impl Index {
             .collect()
     }
 
+    /// What a site was last rendered to in a region.
+    pub fn rendered(&self, site: &Name, region: &str) -> Option<&ContentHash> {
+        self.sites.get(site)?.hashes.get(region)
+    }
+
     /// A published Secret as it was last applied.
     pub fn published(&self, position: &SecretPosition) -> Option<&Published> {
         self.published.get(position)

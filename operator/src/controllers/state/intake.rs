@@ -25,9 +25,6 @@ impl State {
                 if let Some(known) = self.known.get_mut(&source) {
                     known.remove(&key);
                 }
-                if source.kind == Kind::Site {
-                    self.deleted_sites.insert(name_of(&key));
-                }
                 if source.kind == Kind::Published && !self.is_published(&source, &key.name, &uid) {
                     return; // it was written anew meanwhile
                 }
@@ -204,9 +201,6 @@ impl State {
                 self.mark_status(of);
             }
             return;
-        }
-        if let StatusOf::Site(name) = &of {
-            self.deleted_sites.remove(name);
         }
         let seen = Seen {
             meta,

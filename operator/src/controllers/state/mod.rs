@@ -5,16 +5,21 @@
 //! waits, asks a clock, or talks to anybody.
 
 mod fetches;
+mod incarnations;
 mod intake;
 mod notes;
+mod published;
+mod region;
 mod regions;
 mod secrets;
 mod sources;
 mod statuses;
+mod withdrawals;
 mod writes;
 
+use notes::UnderWay;
 pub use notes::{Announcement, Seen, Status};
-pub use regions::RegionState;
+pub use region::RegionState;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Instant;
@@ -26,7 +31,7 @@ use ipnet::IpNet;
 
 use super::rewind::Highest;
 use super::sighting::{Key, Machine, Source};
-use crate::publish::{Lane, Limit, Queue, Write};
+use crate::publish::{Lane, Limit, MayGo, Queue, Write};
 use crate::regions::EdgeSettings;
 
 /// What the state machine is told once.
@@ -42,6 +47,8 @@ pub struct Options {
     pub regions: BTreeMap<String, EdgeRegionSpec>,
     /// Writes at a time.
     pub writes: usize,
+    /// How many sites may go at once.
+    pub may_go: MayGo,
 }
 
 /// Something to write. What exactly is decided when its turn comes.
@@ -101,6 +108,8 @@ pub struct State {
     options: Options,
     index: Index,
     queue: Queue<Task>,
+    /// Of the last call of [`State::render`].
+    now: Instant,
     /// Everything was listed once.
     started: bool,
 
@@ -109,8 +118,6 @@ pub struct State {
     failing: BTreeMap<Source, String>,
 
     objects: HashMap<StatusOf, Seen>,
-    /// Sites whose deletion was seen and whose Secrets may still be there.
-    deleted_sites: HashSet<Name>,
     namespaces: BTreeSet<String>,
     machines: BTreeMap<String, Machine>,
     api_servers: BTreeMap<Key, Vec<IpNet>>,
@@ -134,7 +141,7 @@ pub struct State {
     carried: HashMap<SecretPosition, BTreeSet<StatusOf>>,
     /// Statuses that wait for edges, by region.
     unsettled: BTreeMap<String, BTreeSet<StatusOf>>,
-    under_way: HashMap<StatusOf, Status>,
+    under_way: HashMap<StatusOf, UnderWay>,
     /// Since when a status waits for edges.
     pending_since: HashMap<StatusOf, Instant>,
     /// What people are to be told.
@@ -163,12 +170,12 @@ impl State {
             index: Index::new(options.settings.clone()),
             queue: Queue::new(limits, now),
             options,
+            now,
             started: false,
             listed: HashSet::new(),
             known: HashMap::new(),
             failing: BTreeMap::new(),
             objects: HashMap::new(),
-            deleted_sites: HashSet::new(),
             namespaces: BTreeSet::new(),
             machines: BTreeMap::new(),
             api_servers: BTreeMap::new(),

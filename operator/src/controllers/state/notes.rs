@@ -24,6 +24,14 @@ pub struct Announcement {
     pub notices: Vec<Notice>,
 }
 
+/// A status that is being written.
+#[derive(Clone, Debug)]
+pub(super) struct UnderWay {
+    pub(super) status: Status,
+    /// What people are told once it is written.
+    pub(super) notices: Vec<Notice>,
+}
+
 /// A status of any kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {

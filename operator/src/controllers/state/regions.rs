@@ -1,170 +1,21 @@
-//! Local regions: their namespaces, edges and incarnations.
+//! Local regions: their namespaces and edges.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Instant;
 
 use breakwater_crds::{EdgeNodeStatus, EdgeRegion, EdgeRegionSpec};
-use breakwater_edge_config::bundle::{REGION_SECRET, SITE_SECRET_PREFIX};
-use breakwater_edge_config::incarnation::Incarnation;
-use breakwater_render::acknowledge::{self, Carrier, Edge, Progress, RegionEdges};
+use breakwater_render::acknowledge;
 use breakwater_render::{Retire, SecretPosition};
 use kube::api::ObjectMeta;
 use tracing::warn;
 
+use super::region::{EdgeSays, RegionState};
 use super::{State, StatusOf, Task};
-use crate::controllers::rewind::Highest;
-use crate::controllers::sighting::{DaemonSetCounts, EdgePod, IncarnationMap, Source, Whole};
-use crate::publish::{Lane, PublishedSecret};
+use crate::controllers::sighting::{DaemonSetCounts, EdgePod, Source, Whole};
+use crate::publish::Lane;
 use crate::regions;
-
-/// A local region.
-#[derive(Clone, Debug, Default)]
-pub struct RegionState {
-    /// Where its edges and Secrets are.
-    pub namespace: String,
-    /// The object, without its status.
-    pub object: Option<Box<EdgeRegion>>,
-    /// What is published there, by name.
-    pub published: BTreeMap<String, PublishedSecret>,
-    /// Pods of its edges.
-    pub pods: BTreeMap<String, EdgePod>,
-    /// What the edges say, by Pod.
-    pub nodes: BTreeMap<String, EdgeSays>,
-    /// Its `DaemonSet`; `None`: there is none.
-    pub daemon_set: Option<DaemonSetCounts>,
-    /// What was applied as its `DaemonSet`, and which generation that made.
-    pub applied: Option<(serde_json::Value, Option<i64>)>,
-    /// Its incarnation's `ConfigMap`.
-    pub incarnation: Option<IncarnationMap>,
-    /// When its status was last written.
-    pub told: Option<Instant>,
-    /// A new incarnation is due.
-    pub renew: bool,
-    /// Parts that may go once every live edge has the current settings.
-    pub retire: BTreeMap<String, Retire>,
-    /// What the API server said to the last write that it refused.
-    pub refusal: Option<String>,
-    /// Withdrawals that are held back: how many, and the token to agree to them.
-    pub held: Option<(usize, String)>,
-    /// The token that a person has agreed to.
-    pub accepted: Option<String>,
-}
-
-/// What an edge says about itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EdgeSays {
-    status: EdgeNodeStatus,
-    /// Version of the object that says it.
-    version: u64,
-}
 
 /// Annotation of an `EdgeRegion` by which a person agrees to withdrawals that are held back.
 pub(super) const ACCEPT_WITHDRAWALS: &str = "edge.breakwater.dev/accept-withdrawals";
-
-impl RegionState {
-    /// Versions of Secrets mean nothing any more; the next list says them anew.
-    pub(super) fn forget_versions(&mut self) {
-        for secret in self.published.values_mut() {
-            secret.object.resource_version.clear();
-        }
-        for says in self.nodes.values_mut() {
-            says.version = 0;
-        }
-        self.renew = true;
-    }
-
-    /// How many sites are published.
-    pub fn sites(&self) -> usize {
-        self.published
-            .keys()
-            .filter(|name| name.starts_with(SITE_SECRET_PREFIX))
-            .count()
-    }
-
-    /// How many live edges have loaded everything that is published.
-    pub(super) fn current(&self, edges: &RegionEdges) -> usize {
-        let newest = self.published.values().map(version_of).max().unwrap_or(0);
-        let has_all = |edge: &&Edge| {
-            edge.live
-                && edge.incarnation == edges.incarnation
-                && edge.version >= newest
-                && edge.failed_count == 0
-        };
-        edges.edges.iter().filter(has_all).count()
-    }
-
-    /// The Secret as acknowledgements are judged by it.
-    pub(super) fn carrier(&self, wanted: &breakwater_render::Wanted) -> Carrier {
-        let secret = self.published.get(&wanted.position.secret);
-        Carrier {
-            position: wanted.position.clone(),
-            written: secret.map(|secret| (secret.object.hash.clone(), version_of(secret))),
-            wanted: wanted.hash.clone(),
-        }
-    }
-
-    /// Pods and what they say, together. A live Pod that hasn't said anything yet has loaded nothing.
-    fn edges(&self) -> RegionEdges {
-        let incarnation = self.incarnation.as_ref().and_then(|map| map.says.as_ref());
-        let says = self
-            .nodes
-            .iter()
-            .map(|(name, says)| edge(name, says, self.pods.get(name)));
-        let silent = self
-            .pods
-            .iter()
-            .filter(|(name, _)| !self.nodes.contains_key(*name));
-        let silent = silent.map(|(name, pod)| edge(name, &EdgeSays::default(), Some(pod)));
-        RegionEdges {
-            incarnation: incarnation.map(|says| says.id.clone()).unwrap_or_default(),
-            edges: says.chain(silent).collect(),
-        }
-    }
-
-    /// True when an edge acknowledges what can't have been when its `EdgeNode` was written: the store was
-    /// restored from an older copy, and versions repeat.
-    fn sees_the_future(&self, edges: &RegionEdges) -> bool {
-        edges.edges.iter().any(|edge| {
-            let newest = self.nodes.get(&edge.name).map_or(0, |says| says.version);
-            newest > 0 && acknowledge::is_from_the_future(edge, &edges.incarnation, newest)
-        })
-    }
-
-    /// True when every live edge has loaded the region's settings as they are published now.
-    fn all_have_the_settings(&self, edges: &RegionEdges) -> bool {
-        let Some(settings) = self.published.get(REGION_SECRET) else {
-            return false;
-        };
-        let carrier = Carrier {
-            position: settings.object.position.clone(),
-            written: Some((settings.object.hash.clone(), version_of(settings))),
-            wanted: settings.object.hash.clone(),
-        };
-        let mut live = edges.edges.iter().filter(|edge| edge.live);
-        live.all(|edge| acknowledge::progress(&carrier, edge, &edges.incarnation) == Progress::Loaded)
-    }
-}
-
-fn version_of(secret: &PublishedSecret) -> u64 {
-    acknowledge::version(&secret.object.resource_version).unwrap_or(u64::MAX)
-}
-
-fn edge(name: &str, says: &EdgeSays, pod: Option<&EdgePod>) -> Edge {
-    let acknowledged = says.status.acknowledged.clone().unwrap_or_default();
-    Edge {
-        name: name.to_owned(),
-        live: pod.is_some_and(|pod| pod.live),
-        version: acknowledge::version(&acknowledged.resource_version).unwrap_or(0),
-        incarnation: acknowledged.incarnation,
-        failed: says
-            .status
-            .failed
-            .iter()
-            .map(|failed| (failed.object.clone(), failed.reason.clone()))
-            .collect(),
-        failed_count: u64::try_from(says.status.failed_count).unwrap_or(0),
-    }
-}
 
 impl State {
     /// Every local region, by name.
@@ -187,6 +38,10 @@ impl State {
             self.region_gone(&name);
             return;
         };
+        let before = self.regions.get(&name).map(|region| &region.namespace);
+        if before.is_some_and(|before| *before != namespace) {
+            self.forget_published(&name);
+        }
         let region = self.regions.entry(name.clone()).or_default();
         if region.namespace != namespace {
             *region = RegionState {
@@ -213,6 +68,7 @@ impl State {
     }
 
     pub(super) fn region_gone(&mut self, name: &str) {
+        self.forget_published(name);
         self.regions.remove(name);
         self.edges.remove(name);
         self.unsettled.remove(name);
@@ -322,23 +178,6 @@ impl State {
         self.mark_status(StatusOf::Region(region));
     }
 
-    pub(super) fn incarnation(&mut self, source: &Source, map: Option<IncarnationMap>) {
-        let Some(region) = self.region_at(source) else {
-            return;
-        };
-        let Some(state) = self.regions.get_mut(&region) else {
-            return;
-        };
-        let id = |map: &Option<IncarnationMap>| Some(map.as_ref()?.says.as_ref()?.id.clone());
-        let (before, after) = (id(&state.incarnation), id(&map));
-        if before.is_some() && after.is_some() && before != after {
-            self.told_of_a_rewind = true;
-        }
-        state.incarnation = map;
-        self.queue.mark(Task::Incarnation(region.clone()), Lane::Traffic);
-        self.edges_changed(&region);
-    }
-
     /// Edges have come, gone or acknowledged something.
     pub(super) fn edges_changed(&mut self, name: &str) {
         let Some(region) = self.regions.get_mut(name) else {
@@ -391,58 +230,7 @@ impl State {
         region.all_have_the_settings(&edges).then(|| retire.clone())
     }
 
-    /// The store's version; a lower one than before means that it was restored from an older copy. True:
-    /// every watch must be started anew.
-    pub fn store_version(&mut self, version: u64) -> bool {
-        let back = self.highest.went_back(version);
-        if back {
-            self.store_rewound();
-        }
-        back
-    }
-
-    /// The store was restored from an older copy.
-    pub fn store_rewound(&mut self) {
-        warn!("the store went back to an older copy; everything is listed anew");
-        self.highest = Highest::default();
-        for name in self.regions.keys() {
-            self.queue.mark(Task::Incarnation(name.clone()), Lane::Traffic);
-        }
-    }
-
-    /// True once after another replica has renewed an incarnation: it has seen a restore that this one may
-    /// have missed.
-    pub fn told_of_a_rewind(&mut self) -> bool {
-        std::mem::take(&mut self.told_of_a_rewind)
-    }
-
-    fn region_at(&self, source: &Source) -> Option<String> {
+    pub(super) fn region_at(&self, source: &Source) -> Option<String> {
         self.region_of(source.namespace.as_deref()?)
     }
-
-    /// What the incarnation's object is to say; `None`: it says it.
-    pub(super) fn wanted_incarnation(&self, name: &str) -> Option<Incarnation> {
-        let region = self.regions.get(name)?;
-        let says = region.incarnation.as_ref().and_then(|map| map.says.clone());
-        // The number is written after the Secrets that it counts.
-        let settled = !self.secrets.any_of(name);
-        let sites = settled.then_some(u64::try_from(region.sites()).unwrap_or(u64::MAX));
-        match says {
-            Some(says) if !region.renew => {
-                let sites = sites.or(says.sites);
-                (says.sites != sites).then_some(Incarnation { sites, ..says })
-            }
-            _ => Some(Incarnation {
-                id: new_id(),
-                sites,
-                accepted_sites: None,
-            }),
-        }
-    }
-}
-
-/// An id that was never used before, and that sorts by time for people.
-fn new_id() -> String {
-    let seconds = jiff::Timestamp::now().as_second();
-    format!("{seconds:x}-{:016x}", fastrand::u64(..))
 }

@@ -12,8 +12,8 @@ use breakwater_render::{PolicyKind, StatusUpdate};
 use k8s_openapi::api::core::v1::ObjectReference;
 use serde_json::json;
 
-use super::notes::{Announcement, Status};
-use super::regions::RegionState;
+use super::notes::{Announcement, Status, UnderWay};
+use super::region::RegionState;
 use super::{Begin, State, StatusOf, Task};
 use crate::publish::{Lane, Resource, Write, notices, with_times};
 use crate::regions::{NodeRoom, RegionFacts, region_conditions, shortage};
@@ -114,6 +114,8 @@ impl State {
             })
             .collect();
         let status = self.status(of, update, with_times(conditions, before, wall));
+        // Against what is known now: the watch may tell of the new status before the write has ended.
+        let notices = notices(before, status.conditions());
         let same = seen.status.as_ref() == Some(&status);
         let regions: Vec<String> = update
             .carriers
@@ -129,7 +131,7 @@ impl State {
             return Begin::Later(at);
         }
         let write = self.status_write(of, &status);
-        self.under_way.insert(of.clone(), status);
+        self.under_way.insert(of.clone(), UnderWay { status, notices });
         write.map_or(Begin::Nothing, |write| Begin::Write(Box::new(write)))
     }
 
@@ -216,10 +218,7 @@ impl State {
                 .as_deref()
                 .and_then(|object| shortage(object, rooms.into_values())),
             unschedulable,
-            held: region
-                .held
-                .as_ref()
-                .map(|(count, token)| (*count, token.as_str())),
+            held: region.guard.held(),
         }
     }
 
@@ -321,7 +320,7 @@ impl State {
 
     /// A status was written; the object has this version now.
     pub(super) fn status_written(&mut self, of: &StatusOf, version: String, now: Instant) {
-        let Some(status) = self.under_way.remove(of) else {
+        let Some(UnderWay { status, notices }) = self.under_way.remove(of) else {
             return;
         };
         self.pending_since.remove(of);
@@ -333,8 +332,6 @@ impl State {
         let Some(seen) = self.objects.get_mut(of) else {
             return;
         };
-        let before = seen.status.as_ref().map(Status::conditions).unwrap_or_default();
-        let notices = notices(before, status.conditions());
         if !notices.is_empty() {
             let (_, kind) = resource(of);
             self.announcements.push(Announcement {

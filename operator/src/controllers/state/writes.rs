@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use breakwater_edge_config::incarnation::{CONFIG_MAP, Incarnation};
+use k8s_openapi::api::core::v1::Secret;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 use tracing::{debug, info, warn};
 
 use super::{Begin, State, StatusOf, Task};
 use crate::controllers::sighting::IncarnationMap;
-use crate::publish::{Lane, Outcome, Resource, Write};
+use crate::publish::{Lane, Outcome, PublishedSecret, Resource, Write};
 use crate::regions::{DAEMON_SET, METRICS_SERVICE, build, labels, metrics_service};
 
 impl State {
@@ -112,10 +113,7 @@ impl State {
     /// Takes in what became of a write.
     pub fn written(&mut self, task: &Task, outcome: Outcome, now: Instant, random: f64) {
         let failed = match outcome {
-            Outcome::Applied(object) => {
-                self.applied_by_us(task, &object, now);
-                false
-            }
+            Outcome::Applied(object) => !self.applied_by_us(task, *object, now),
             Outcome::Deleted => {
                 if let Task::Secret(position) = task {
                     self.secret_deleted(position);
@@ -155,11 +153,22 @@ impl State {
         self.queue.done(task, failed, now, random);
     }
 
-    fn applied_by_us(&mut self, task: &Task, object: &DynamicObject, now: Instant) {
+    /// False when what is there isn't what was applied.
+    fn applied_by_us(&mut self, task: &Task, object: DynamicObject, now: Instant) -> bool {
         let version = object.metadata.resource_version.clone().unwrap_or_default();
         match task {
             Task::Secret(position) => {
-                self.secret_written(position, object.metadata.uid.clone().unwrap_or_default(), version);
+                let Ok(secret) = object.try_parse::<Secret>() else {
+                    self.secret_conflict(position);
+                    return false;
+                };
+                let names = secret
+                    .data
+                    .iter()
+                    .flatten()
+                    .map(|(name, _)| name.clone())
+                    .collect();
+                return self.secret_written(position, (PublishedSecret::read(secret, false), names));
             }
             Task::Status(of) => self.status_written(of, version, now),
             Task::DaemonSet(region) => {
@@ -181,6 +190,7 @@ impl State {
             }
             Task::MetricsService(_) | Task::Region(_) => {}
         }
+        true
     }
 
     /// What was to be a region's `DaemonSet` isn't it: it is applied anew.

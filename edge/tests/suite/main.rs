@@ -17,4 +17,5 @@ mod h1;
 mod h2;
 mod handover;
 mod limits;
+mod origin_keep_alive;
 mod tls;

@@ -26,11 +26,33 @@ pub(crate) struct RawAnswer {
 
 impl RawAnswer {
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        self.head.lines().find_map(|line| {
-            let (n, value) = line.split_once(':')?;
-            n.eq_ignore_ascii_case(name).then(|| value.trim())
-        })
+        field(&self.head, name)
     }
+}
+
+/// A request as it stood on the wire.
+#[derive(Debug)]
+pub(crate) struct RawRequest {
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl RawRequest {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        field(&self.head, name)
+    }
+
+    /// Method and target.
+    pub(crate) fn line(&self) -> &str {
+        self.head.split(" HTTP/").next().unwrap()
+    }
+}
+
+fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| {
+        let (n, value) = line.split_once(':')?;
+        n.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
 }
 
 impl Raw {
@@ -74,30 +96,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     pub(crate) async fn answer(&mut self) -> Option<RawAnswer> {
         let head = self.head().await?;
         let status: u16 = head.get(9..12)?.parse().ok()?;
-        let mut answer = RawAnswer {
-            status,
-            head,
-            body: Vec::new(),
+        let body = match status {
+            101 | 204 | 304 => Vec::new(),
+            _ => self.body(&head).await?,
         };
-        if status == 101 || status == 204 || status == 304 {
-            return Some(answer);
-        }
-        if let Some(length) = answer
-            .field("content-length")
-            .map(|n| n.parse::<usize>().unwrap())
-        {
+        Some(RawAnswer { status, head, body })
+    }
+
+    /// The next request with its body; `None` when the connection ends before it.
+    pub(crate) async fn request(&mut self) -> Option<RawRequest> {
+        let head = self.head().await?;
+        let body = self.body(&head).await?;
+        Some(RawRequest { head, body })
+    }
+
+    async fn body(&mut self, head: &str) -> Option<Vec<u8>> {
+        let mut body = Vec::new();
+        if let Some(length) = field(head, "content-length").map(|n| n.parse::<usize>().unwrap()) {
             while self.seen.len() < length {
                 if !self.more().await {
                     return None;
                 }
             }
-            answer.body = self.seen.drain(..length).collect();
-        } else if answer.field("transfer-encoding") == Some("chunked") {
+            body = self.seen.drain(..length).collect();
+        } else if field(head, "transfer-encoding") == Some("chunked") {
             while let Some(chunk) = self.chunk().await? {
-                answer.body.extend_from_slice(&chunk);
+                body.extend_from_slice(&chunk);
             }
         }
-        Some(answer)
+        Some(body)
     }
 
     pub(crate) async fn head(&mut self) -> Option<String> {

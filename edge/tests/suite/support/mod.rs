@@ -1,6 +1,8 @@
 //! Sites, edges and clients for tests.
 
 pub(crate) mod client;
+pub(crate) mod metrics;
+pub(crate) mod origin;
 pub(crate) mod tls;
 
 use std::time::{Duration, Instant};

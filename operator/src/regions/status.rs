@@ -12,6 +12,8 @@ pub const HELD: &str = "WithdrawalsHeld";
 /// What a region's status is made from, besides what render says.
 #[derive(Clone, Debug, Default)]
 pub struct RegionFacts<'a> {
+    /// Its name.
+    pub name: &'a str,
     /// Its namespace.
     pub namespace: &'a str,
     /// The namespace is there.
@@ -47,7 +49,7 @@ pub fn region_conditions(mut conditions: Vec<Condition>, facts: &RegionFacts<'_>
         conditions.push(surge(facts));
     }
     if let Some((count, token)) = &facts.held {
-        conditions.push(held(*count, token));
+        conditions.push(held(facts.name, *count, token));
     }
     conditions.push(ready(&conditions, facts));
     conditions
@@ -90,13 +92,13 @@ fn surge(facts: &RegionFacts<'_>) -> Condition {
     }
 }
 
-fn held(count: usize, token: &str) -> Condition {
+fn held(region: &str, count: usize, token: &str) -> Condition {
     Condition::good(
         HELD,
         "SitesVanished",
         format!(
             "{count} sites were deleted or vanished at once; they go on being served until they come back. If they \
-             are to go: kubectl annotate --overwrite edgeregion NAME \
+             are to go: kubectl annotate --overwrite edgeregion {region} \
              edge.breakwater.dev/accept-withdrawals={token}"
         ),
     )

@@ -198,7 +198,7 @@ impl State {
     }
 
     /// What a region's status is made from.
-    fn facts<'a>(&'a self, name: &str, region: &'a RegionState) -> RegionFacts<'a> {
+    fn facts<'a>(&'a self, name: &'a str, region: &'a RegionState) -> RegionFacts<'a> {
         let edges = self.edges.get(name);
         let rooms: BTreeMap<&str, &NodeRoom> = region
             .pods
@@ -207,6 +207,7 @@ impl State {
             .collect();
         let unschedulable = region.pods.values().find_map(|pod| pod.unschedulable.as_deref());
         RegionFacts {
+            name,
             namespace: &region.namespace,
             namespace_exists: self.namespaces.contains(&region.namespace),
             forbidden: self.forbidden(&region.namespace),

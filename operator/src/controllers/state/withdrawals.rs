@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use breakwater_render::{Name, SecretPosition, Withdraw};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{State, StatusOf, Task};
 use crate::publish::Lane;
@@ -38,11 +38,16 @@ impl State {
         );
         let held = state.guard.held();
         if held != before {
-            if let Some((count, token)) = &held {
-                warn!(
-                    region,
-                    count, token, "too many sites went at once; their withdrawal is held"
-                );
+            match (&before, &held) {
+                (None, Some((count, _))) => {
+                    warn!(
+                        region,
+                        count, "too many sites go at once; their withdrawal is held"
+                    );
+                }
+                // The status tells the number as it grows.
+                (Some((count, _)), None) => info!(region, count, "no withdrawal is held any more"),
+                _ => {}
             }
             self.mark_status(StatusOf::Region(region.to_owned()));
         }

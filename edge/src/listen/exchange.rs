@@ -232,7 +232,7 @@ impl Exchange {
             self.set_streaming();
         }
         let body = match plan.body {
-            BodyMode::Stream { .. } => Some(self.client.attempt()),
+            BodyMode::Stream { .. } => Some(self.client.clone()),
             BodyMode::None | BodyMode::Discard => None,
         };
         let answer = match asking.ask(&self.connection.local, plan, body).await {
@@ -259,7 +259,6 @@ impl Exchange {
     }
 
     fn on_failure(&mut self, mut failure: OriginFailure) -> Option<Step> {
-        failure.body_consumed = self.client.is_consumed();
         if let Some(broken) = self.client.broken() {
             failure.kind = FailureKind::ClientBody;
             self.end.aborted = Some(match broken {

@@ -36,9 +36,6 @@ mod task;
 mod tls;
 mod wire;
 
-#[cfg(test)]
-mod tests;
-
 pub use answer::{OriginBody, OriginResponse, OriginStream};
 pub use error::{OriginError, OriginErrorKind};
 pub use exchange::Exchange;

@@ -20,8 +20,6 @@ pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
 pub enum RequestBody {
     /// None.
     Empty,
-    /// All of it.
-    Bytes(Bytes),
     /// As it comes.
     Stream {
         /// Its pieces. An error ends the exchange with [`ClientBody`](super::OriginErrorKind::ClientBody).
@@ -29,28 +27,6 @@ pub enum RequestBody {
         /// Its length, if known: `content-length`. `None`: chunked.
         length: Option<u64>,
     },
-}
-
-#[derive(Clone, Debug)]
-enum Piece {
-    Data(Bytes),
-    Trailers(HeaderMap),
-}
-
-impl Piece {
-    fn len(&self) -> usize {
-        match self {
-            Self::Data(data) => data.len(),
-            Self::Trailers(fields) => fields.iter().map(|(n, v)| n.as_str().len() + v.len()).sum(),
-        }
-    }
-
-    fn into_frame(self) -> Frame<Bytes> {
-        match self {
-            Self::Data(data) => Frame::data(data),
-            Self::Trailers(fields) => Frame::trailers(fields),
-        }
-    }
 }
 
 /// The body of an exchange, over all of its attempts.
@@ -71,8 +47,12 @@ pub(super) struct Outgoing {
 #[derive(Debug)]
 struct Source {
     stream: Option<UnsyncBoxBody<Bytes, BodyError>>,
-    kept: Vec<Piece>,
-    kept_bytes: usize,
+    /// Bytes that came of it.
+    read_bytes: u64,
+    /// Those bytes, until they are too many. Copied: a small piece would hold on to the whole buffer that it
+    /// was read into.
+    kept: Vec<u8>,
+    trailers: Option<HeaderMap>,
     /// More came than is kept.
     lost: bool,
     failed: bool,
@@ -81,21 +61,17 @@ struct Source {
 
 impl Outgoing {
     pub(super) fn new(body: RequestBody) -> Arc<Self> {
-        let (stream, kept, length) = match body {
-            RequestBody::Bytes(bytes) if bytes.is_empty() => (None, vec![], Some(0)),
-            RequestBody::Bytes(bytes) => {
-                let length = bytes.len() as u64;
-                (None, vec![Piece::Data(bytes)], Some(length))
-            }
-            RequestBody::Empty | RequestBody::Stream { length: Some(0), .. } => (None, vec![], Some(0)),
-            RequestBody::Stream { body, length } => (Some(body), vec![], length),
+        let (stream, length) = match body {
+            RequestBody::Empty | RequestBody::Stream { length: Some(0), .. } => (None, Some(0)),
+            RequestBody::Stream { body, length } => (Some(body), length),
         };
-        let empty = stream.is_none() && kept.is_empty();
+        let empty = stream.is_none();
         Arc::new(Self {
             source: Mutex::new(Source {
                 stream,
-                kept,
-                kept_bytes: 0,
+                read_bytes: 0,
+                kept: Vec::new(),
+                trailers: None,
                 lost: false,
                 failed: false,
                 attempt: 0,
@@ -119,8 +95,8 @@ impl Outgoing {
         AttemptBody {
             outgoing: Arc::clone(self),
             attempt: source.attempt,
-            next: 0,
             bytes: 0,
+            is_over: false,
         }
     }
 
@@ -172,21 +148,38 @@ impl Outgoing {
 }
 
 impl Source {
-    fn keep(&mut self, piece: &Piece) {
-        if self.lost {
-            return;
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(stream) = self.stream.as_mut() else {
+            return Poll::Ready(None);
+        };
+        let polled = ready!(Pin::new(stream).poll_frame(cx));
+        match &polled {
+            None => self.stream = None,
+            Some(Err(_)) => self.failed = true,
+            Some(Ok(frame)) => self.keep(frame),
         }
-        self.kept_bytes += piece.len();
-        if self.kept_bytes > MAX_KEPT_BYTES {
-            self.lost = true;
-            self.kept = Vec::new();
-        } else {
-            self.kept.push(piece.clone());
-        }
+        Poll::Ready(polled)
     }
 
-    fn is_at_end(&self, next: usize) -> bool {
-        (self.lost || next >= self.kept.len()) && self.stream.as_ref().is_none_or(Body::is_end_stream)
+    fn keep(&mut self, frame: &Frame<Bytes>) {
+        let data = frame.data_ref().map_or(&[][..], |data| data);
+        self.read_bytes += data.len() as u64;
+        let trailers = frame.trailers_ref();
+        let fields = trailers.into_iter().flatten();
+        let trailer_bytes: usize = fields
+            .map(|(name, value)| name.as_str().len() + value.len())
+            .sum();
+        if self.lost || self.kept.len() + data.len() + trailer_bytes > MAX_KEPT_BYTES {
+            self.lost = true;
+            self.kept = Vec::new();
+            return;
+        }
+        self.kept.extend_from_slice(data);
+        self.trailers = trailers.cloned();
+    }
+
+    fn has_ended(&self) -> bool {
+        self.stream.as_ref().is_none_or(Body::is_end_stream)
     }
 }
 
@@ -195,48 +188,49 @@ impl Source {
 pub(super) struct AttemptBody {
     outgoing: Arc<Outgoing>,
     attempt: u32,
-    next: usize,
     bytes: u64,
+    /// The trailers were sent, or there are none.
+    is_over: bool,
 }
 
+/// A frame, and whether it is known to be the last.
+type Next = (Frame<Bytes>, bool);
+
 impl AttemptBody {
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Piece, BodyError>>> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Next, BodyError>>> {
         let mut source = self.outgoing.source();
         if source.attempt != self.attempt {
             return Poll::Ready(Some(Err("a later attempt sends this body".into())));
         }
-        if let Some(piece) = source.kept.get(self.next).filter(|_| !source.lost) {
-            return Poll::Ready(Some(Ok(piece.clone())));
-        }
-        let Some(stream) = source.stream.as_mut() else {
-            return Poll::Ready(None);
+        let frame = if self.bytes < source.read_bytes {
+            if source.lost {
+                return Poll::Ready(Some(Err("the beginning of the body isn't kept".into())));
+            }
+            let from = usize::try_from(self.bytes).unwrap_or(usize::MAX);
+            let rest = source.kept.get(from..).unwrap_or_default();
+            Frame::data(Bytes::copy_from_slice(rest))
+        } else if let Some(trailers) = source.trailers.clone().filter(|_| !self.is_over) {
+            Frame::trailers(trailers)
+        } else {
+            let polled = source.poll_stream(cx);
+            self.outgoing
+                .starved
+                .store(polled.is_pending(), Ordering::Relaxed);
+            match ready!(polled) {
+                None => return Poll::Ready(None),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Ok(frame)) => frame,
+            }
         };
-        let polled = Pin::new(stream).poll_frame(cx);
-        self.outgoing
-            .starved
-            .store(polled.is_pending(), Ordering::Relaxed);
-        Poll::Ready(match ready!(polled) {
-            None => {
-                source.stream = None;
-                None
-            }
-            Some(Err(error)) => {
-                source.failed = true;
-                Some(Err(error))
-            }
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => Some(Ok(Piece::Data(data))),
-                Err(frame) => frame
-                    .into_trailers()
-                    .ok()
-                    .map(|fields| Ok(Piece::Trailers(fields))),
-            }
-            .inspect(|piece| {
-                if let Ok(piece) = piece {
-                    source.keep(piece);
-                }
-            }),
-        })
+        match frame.data_ref() {
+            Some(data) => self.bytes += data.len() as u64,
+            None => self.is_over = true,
+        }
+        let is_kept_out = self.bytes >= source.read_bytes && (self.is_over || source.trailers.is_none());
+        // A connection that knows the length doesn't ask for the end.
+        let is_last = self.outgoing.length.is_some_and(|length| self.bytes >= length)
+            || (is_kept_out && source.has_ended());
+        Poll::Ready(Some(Ok((frame, is_last))))
     }
 }
 
@@ -248,24 +242,19 @@ impl Body for AttemptBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let piece = ready!(self.poll_piece(cx));
-        let outgoing = Arc::clone(&self.outgoing);
-        Poll::Ready(match piece {
+        let next = ready!(self.poll_next(cx));
+        Poll::Ready(match next {
             None => {
-                outgoing.note_sent();
+                self.outgoing.note_sent();
                 None
             }
             Some(Err(error)) => Some(Err(error)),
-            Some(Ok(piece)) => {
-                self.next += 1;
-                self.bytes += piece.len() as u64;
-                outgoing.taken.fetch_add(1, Ordering::Relaxed);
-                // A connection that knows the length doesn't ask for the end.
-                let complete = outgoing.length.is_some_and(|length| self.bytes >= length);
-                if complete || outgoing.source().is_at_end(self.next) {
-                    outgoing.note_sent();
+            Some(Ok((frame, is_last))) => {
+                self.outgoing.taken.fetch_add(1, Ordering::Relaxed);
+                if is_last {
+                    self.outgoing.note_sent();
                 }
-                Some(Ok(piece.into_frame()))
+                Some(Ok(frame))
             }
         })
     }
@@ -334,6 +323,28 @@ mod tests {
         assert_eq!(read(&mut body, 9), b"xy");
         assert!(!outgoing.is_replayable());
         assert!(outgoing.is_sent());
+        let mut second = outgoing.attempt();
+        assert!(
+            second.frame().now_or_never().unwrap().unwrap().is_err(),
+            "the rest alone is not the body"
+        );
+    }
+
+    #[test]
+    fn trailers_are_sent_again_after_the_body() {
+        let trailers = HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("x"))]);
+        let frames: [Result<_, BodyError>; 2] = [
+            Ok(Frame::data(Bytes::from_static(b"abc"))),
+            Ok(Frame::trailers(trailers.clone())),
+        ];
+        let body = StreamBody::new(futures::stream::iter(frames)).boxed_unsync();
+        let outgoing = Outgoing::new(RequestBody::Stream { body, length: None });
+        for _ in 0..3 {
+            let whole = outgoing.attempt().collect().now_or_never().unwrap().unwrap();
+            assert_eq!(whole.trailers(), Some(&trailers));
+            assert_eq!(whole.to_bytes(), "abc");
+            assert!(outgoing.is_sent());
+        }
     }
 
     #[test]

@@ -18,4 +18,6 @@ mod h2;
 mod handover;
 mod limits;
 mod origin_keep_alive;
+mod origin_retries;
+mod origin_timeouts;
 mod tls;

@@ -4,61 +4,9 @@
 use crate::date::parse_http_date;
 use crate::directives::{Qualified, RequestDirectives, ResponseDirectives, parse_age};
 use crate::fields::{FieldsView, list_members};
+use crate::rules::{StatusTtl, StoreRules, TtlPolicy};
+use crate::status::{is_about_one_request, is_heuristic, is_understood};
 use crate::{Now, Reason};
-
-/// Where the origin is silent, what a policy says; and what it says whatever the origin says. Milliseconds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TtlPolicy {
-    /// For cacheable statuses where the origin says nothing; instead of a heuristic.
-    pub default_ms: Option<u64>,
-    /// For cacheable statuses whatever the origin says, except that it must not be stored. Also overrides
-    /// `no-cache`.
-    pub force_ms: Option<u64>,
-    /// Not less than this. `no-cache` stays `no-cache`.
-    pub min_ms: Option<u64>,
-    /// Not more than this.
-    pub max_ms: Option<u64>,
-    /// By status where the origin says nothing; the first match holds, before `default_ms` and `force_ms`.
-    /// The only way to store 400 and 413.
-    pub statuses: Vec<StatusTtl>,
-    /// Where the origin says nothing (RFC 5861 §3).
-    pub stale_while_revalidate_ms: Option<u64>,
-    /// Where the origin says nothing (RFC 5861 §4).
-    pub stale_if_error_ms: Option<u64>,
-}
-
-/// A lifetime for a range of statuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StatusTtl {
-    /// First status.
-    pub from: u16,
-    /// Last status.
-    pub to: u16,
-    /// 0: not stored.
-    pub ttl_ms: u64,
-}
-
-/// What a policy says about storing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreRules {
-    /// Lifetimes.
-    pub ttl: TtlPolicy,
-    /// Largest body that is stored, bytes.
-    pub max_object_bytes: u64,
-    /// Store answers with `Set-Cookie`, the field included. Everybody gets that cookie.
-    pub store_set_cookie: bool,
-}
-
-impl Default for StoreRules {
-    /// RFC 9111 without any policy; bodies up to 64 MiB.
-    fn default() -> Self {
-        Self {
-            ttl: TtlPolicy::default(),
-            max_object_bytes: 64 << 20,
-            store_set_cookie: false,
-        }
-    }
-}
 
 /// What of the request bears on storing its answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -172,20 +120,6 @@ pub fn judge(request: RequestFacts, head: &OriginHead<'_>, rules: &StoreRules) -
     }
 }
 
-/// Statuses whose answers may be stored by heuristics (RFC 9110 §15.1), without 206.
-pub(crate) fn is_heuristic(status: u16) -> bool {
-    matches!(
-        status,
-        200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
-    )
-}
-
-/// Statuses whose caching rules this cache knows (for `must-understand`).
-fn is_understood(status: u16) -> bool {
-    is_heuristic(status)
-        || matches!(status, 302 | 303 | 307 | 400..=404 | 409 | 413 | 415 | 421..=429 | 500 | 502..=504)
-}
-
 /// A heuristic lifetime is this part of the time since the last change, and no more than a day.
 const HEURISTIC_DIVISOR: u64 = 10;
 const HEURISTIC_MAX_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -236,7 +170,7 @@ impl Statement<'_> {
         if status == 206 || fields.has(b"content-range") {
             return Err(Reason::Partial);
         }
-        if status < 200 || status == 304 || status > 599 {
+        if status < 200 || status == 304 || status > 599 || is_about_one_request(status) {
             return Err(Reason::Status);
         }
         if said.must_understand && !is_understood(status) {

@@ -1,4 +1,4 @@
-//! What is stored and for how long: tables of RFC 9111, RFC 9213 and RFC 5861.
+//! For how long an answer is fresh, and how stale it may be used: tables of RFC 9111, RFC 9213 and RFC 5861.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,46 +12,12 @@
 
 mod common;
 
-use breakwater_edge_cache::{
-    Lifetime, Now, OriginHead, Reason, RequestFacts, StatusTtl, StoreRules, TtlPolicy, Verdict, judge,
-};
-use common::{Pairs, at};
-
-const GET: RequestFacts = RequestFacts {
-    cacheable_method: true,
-    authorization: false,
-    unkeyed_cookie: false,
-    no_store: false,
-};
-
-fn judged(
-    facts: RequestFacts,
-    status: u16,
-    fields: Pairs<'_>,
-    rules: &StoreRules,
-) -> Result<Lifetime, Reason> {
-    let fields = fields.to_vec();
-    let head = OriginHead {
-        status,
-        fields: &fields,
-        content_length: None,
-        sent: at(0),
-        received: at(0),
-    };
-    match judge(facts, &head, rules) {
-        Verdict::Store(lifetime) => Ok(lifetime),
-        Verdict::Refuse(reason) => Err(reason),
-    }
-}
+use breakwater_edge_cache::{Now, OriginHead, Reason, StoreRules, Verdict, judge};
+use common::{DATE, GET, LATER, Pairs, TEN_DAYS_BEFORE, at, judged};
 
 fn fresh_secs(status: u16, fields: Pairs<'_>) -> Result<u64, Reason> {
     judged(GET, status, fields, &StoreRules::default()).map(|lifetime| lifetime.fresh_ms / 1_000)
 }
-
-// `at(0)` on the wall.
-const DATE: (&str, &str) = ("date", "Thu, 28 May 2026 20:26:40 GMT");
-const LATER: &str = "Thu, 28 May 2026 21:26:40 GMT";
-const TEN_DAYS_BEFORE: &str = "Mon, 18 May 2026 20:26:40 GMT";
 
 #[test]
 fn the_tables_dates_are_what_they_claim() {
@@ -110,157 +76,6 @@ fn lifetimes_are_read_as_rfc_9111_says() {
 }
 
 #[test]
-fn what_must_not_be_stored_is_not() {
-    let rules = StoreRules::default();
-    let with_auth = RequestFacts {
-        authorization: true,
-        ..GET
-    };
-    let with_cookie = RequestFacts {
-        unkeyed_cookie: true,
-        ..GET
-    };
-    let no_store = RequestFacts {
-        no_store: true,
-        ..GET
-    };
-    let head = RequestFacts {
-        cacheable_method: false,
-        ..GET
-    };
-    let table: &[(RequestFacts, u16, Pairs<'_>, Option<Reason>)] = &[
-        (
-            GET,
-            200,
-            &[("cache-control", "no-store, max-age=60")],
-            Some(Reason::NoStore),
-        ),
-        (
-            GET,
-            200,
-            &[("cache-control", "private, max-age=60")],
-            Some(Reason::Private),
-        ),
-        (
-            GET,
-            200,
-            &[("cache-control", "max-age=60"), ("vary", "a, *")],
-            Some(Reason::VaryStar),
-        ),
-        (
-            GET,
-            200,
-            &[("cache-control", "public, max-age=60"), ("set-cookie", "a=b")],
-            Some(Reason::SetCookie),
-        ),
-        (
-            GET,
-            200,
-            &[
-                ("cache-control", "max-age=60, no-cache=\"set-cookie\""),
-                ("set-cookie", "a=b"),
-            ],
-            None,
-        ),
-        (
-            no_store,
-            200,
-            &[("cache-control", "max-age=60")],
-            Some(Reason::RequestNoStore),
-        ),
-        (
-            head,
-            200,
-            &[("cache-control", "max-age=60")],
-            Some(Reason::Method),
-        ),
-        (
-            with_auth,
-            200,
-            &[("cache-control", "max-age=60")],
-            Some(Reason::Authorization),
-        ),
-        (with_auth, 200, &[("cache-control", "max-age=60, public")], None),
-        (with_auth, 200, &[("cache-control", "s-maxage=60")], None),
-        (
-            with_auth,
-            200,
-            &[("cache-control", "max-age=60, must-revalidate")],
-            None,
-        ),
-        (
-            with_cookie,
-            200,
-            &[("cache-control", "max-age=60")],
-            Some(Reason::Cookie),
-        ),
-        (with_cookie, 200, &[("cache-control", "max-age=60, public")], None),
-        (with_cookie, 200, &[("cache-control", "s-maxage=60")], None),
-        (with_cookie, 200, &[("cdn-cache-control", "max-age=60")], None),
-        (
-            with_cookie,
-            200,
-            &[("cache-control", "max-age=60"), ("vary", "Cookie")],
-            None,
-        ),
-        (
-            GET,
-            206,
-            &[("cache-control", "max-age=60")],
-            Some(Reason::Partial),
-        ),
-        (
-            GET,
-            200,
-            &[("cache-control", "max-age=60"), ("content-range", "bytes 0-1/2")],
-            Some(Reason::Partial),
-        ),
-        (GET, 304, &[("cache-control", "max-age=60")], Some(Reason::Status)),
-        (GET, 400, &[("cache-control", "max-age=60")], Some(Reason::Status)),
-        (GET, 413, &[("cache-control", "max-age=60")], Some(Reason::Status)),
-        (
-            GET,
-            500,
-            &[("last-modified", TEN_DAYS_BEFORE)],
-            Some(Reason::Status),
-        ),
-        (GET, 500, &[("cache-control", "max-age=60")], None),
-        (GET, 302, &[("cache-control", "max-age=60")], None),
-        (
-            GET,
-            302,
-            &[("last-modified", TEN_DAYS_BEFORE)],
-            Some(Reason::Status),
-        ),
-        (
-            GET,
-            302,
-            &[("last-modified", TEN_DAYS_BEFORE), ("cache-control", "public")],
-            None,
-        ),
-        (
-            GET,
-            200,
-            &[("cache-control", "no-store, must-understand, max-age=60")],
-            None,
-        ),
-        (
-            GET,
-            299,
-            &[("cache-control", "no-store, must-understand, max-age=60")],
-            Some(Reason::Status),
-        ),
-    ];
-    for (facts, status, fields, expected) in table {
-        assert_eq!(
-            judged(*facts, *status, fields, &rules).err(),
-            *expected,
-            "{status} {facts:?} {fields:?}"
-        );
-    }
-}
-
-#[test]
 fn a_targeted_field_stands_for_cache_control_and_expires() {
     let table: &[(Pairs<'_>, Result<u64, Reason>)] = &[
         (
@@ -314,78 +129,6 @@ fn a_targeted_field_stands_for_cache_control_and_expires() {
     for (fields, expected) in table {
         assert_eq!(fresh_secs(200, fields), *expected, "{fields:?}");
     }
-}
-
-#[test]
-fn a_policy_fills_the_gaps_and_overrides_only_what_it_may() {
-    let secs = |secs: u64| Some(secs * 1_000);
-    let ttl = |change: fn(&mut TtlPolicy)| {
-        let mut rules = StoreRules::default();
-        change(&mut rules.ttl);
-        rules
-    };
-    let default = ttl(|ttl| ttl.default_ms = Some(30_000));
-    let force = ttl(|ttl| ttl.force_ms = Some(30_000));
-    let min = ttl(|ttl| ttl.min_ms = Some(30_000));
-    let max = ttl(|ttl| ttl.max_ms = Some(30_000));
-    let statuses = ttl(|ttl| {
-        ttl.statuses = vec![
-            StatusTtl {
-                from: 404,
-                to: 404,
-                ttl_ms: 0,
-            },
-            StatusTtl {
-                from: 400,
-                to: 499,
-                ttl_ms: 30_000,
-            },
-        ];
-    });
-    let table: &[(&StoreRules, u16, Pairs<'_>, Result<Option<u64>, Reason>)] = &[
-        (&default, 200, &[], Ok(secs(30))),
-        (&default, 200, &[("cache-control", "max-age=5")], Ok(secs(5))),
-        (
-            &default,
-            200,
-            &[("last-modified", TEN_DAYS_BEFORE), DATE],
-            Ok(secs(30)),
-        ),
-        (&default, 500, &[], Err(Reason::Status)),
-        (&force, 200, &[("cache-control", "max-age=5")], Ok(secs(30))),
-        (
-            &force,
-            200,
-            &[("cache-control", "no-store")],
-            Err(Reason::NoStore),
-        ),
-        (&force, 200, &[("cache-control", "private")], Err(Reason::Private)),
-        (
-            &force,
-            400,
-            &[("cache-control", "max-age=5")],
-            Err(Reason::Status),
-        ),
-        (&min, 200, &[("cache-control", "max-age=5")], Ok(secs(30))),
-        (&max, 200, &[("cache-control", "max-age=60")], Ok(secs(30))),
-        (&statuses, 404, &[], Err(Reason::PolicyZero)),
-        (&statuses, 404, &[("cache-control", "max-age=5")], Ok(secs(5))),
-        (&statuses, 400, &[], Ok(secs(30))),
-        (&statuses, 413, &[("cache-control", "max-age=5")], Ok(secs(5))),
-    ];
-    for (rules, status, fields, expected) in table {
-        let got = judged(GET, *status, fields, rules).map(|lifetime| Some(lifetime.fresh_ms));
-        assert_eq!(got, *expected, "{status} {fields:?} {:?}", rules.ttl);
-    }
-    let forced = judged(GET, 200, &[("cache-control", "no-cache")], &force);
-    assert!(forced.is_ok_and(|lifetime| !lifetime.always_validate));
-    let at_least = judged(
-        GET,
-        200,
-        &[("cache-control", "no-cache"), ("etag", "\"a\"")],
-        &min,
-    );
-    assert!(at_least.is_ok_and(|lifetime| lifetime.always_validate));
 }
 
 #[test]

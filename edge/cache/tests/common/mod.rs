@@ -13,8 +13,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use breakwater_edge_cache::{
     Begin, BeginMode, BeginRequest, Cache, CacheConfig, Chunk, FillReader, FillWriter, Finished, HeadEvent,
-    Hit, KeyBuilder, KeyTarget, Lookup, MethodClass, NotModified, Now, OriginHead, Reason, RequestFacts,
-    Site, Stale, StoreRules, judge,
+    Hit, KeyBuilder, KeyTarget, Lifetime, Lookup, MethodClass, NotModified, Now, OriginHead, Reason,
+    RequestFacts, Site, Stale, StoreRules, Verdict, judge,
 };
 
 pub(crate) type Pairs<'a> = &'a [(&'a str, &'a str)];
@@ -246,3 +246,37 @@ pub(crate) fn confirm(
     };
     writer.not_modified(&answer, facts, &world.rules)
 }
+
+/// A request that has nothing to do with one visitor.
+pub(crate) const GET: RequestFacts = RequestFacts {
+    cacheable_method: true,
+    authorization: false,
+    unkeyed_cookie: false,
+    no_store: false,
+};
+
+/// What is made of an answer that was asked for and came at `at(0)`.
+pub(crate) fn judged(
+    facts: RequestFacts,
+    status: u16,
+    fields: Pairs<'_>,
+    rules: &StoreRules,
+) -> Result<Lifetime, Reason> {
+    let fields = fields.to_vec();
+    let head = OriginHead {
+        status,
+        fields: &fields,
+        content_length: None,
+        sent: at(0),
+        received: at(0),
+    };
+    match judge(facts, &head, rules) {
+        Verdict::Store(lifetime) => Ok(lifetime),
+        Verdict::Refuse(reason) => Err(reason),
+    }
+}
+
+/// `at(0)` on the wall.
+pub(crate) const DATE: (&str, &str) = ("date", "Thu, 28 May 2026 20:26:40 GMT");
+pub(crate) const LATER: &str = "Thu, 28 May 2026 21:26:40 GMT";
+pub(crate) const TEN_DAYS_BEFORE: &str = "Mon, 18 May 2026 20:26:40 GMT";

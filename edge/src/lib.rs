@@ -31,6 +31,7 @@ mod options;
 pub mod origin;
 pub mod source;
 mod state;
+mod transport;
 
 pub use active::{Change, Failure};
 pub use edge::{Addresses, Edge, StartError};

@@ -18,6 +18,7 @@ const ATTEMPTS: u8 = 3;
 pub struct ApiServer {
     directory: PathBuf,
     port: u16,
+    etcd_port: u16,
     client: Client,
     // In this order: the API server ends before its store.
     process: Component,
@@ -65,12 +66,30 @@ impl ApiServer {
             ),
             directory: directory.to_owned(),
             port,
+            etcd_port,
         };
         let path = std::env::var("PATH").unwrap_or_default();
         server.etcd.start(None, &path)?;
         server.process.start(None, &path)?;
         server.ready().await?;
         Ok(server)
+    }
+
+    /// Ends the server; its store goes on.
+    pub fn stop(&mut self, sudden: bool) -> Result<()> {
+        self.process.stop(sudden)
+    }
+
+    /// Starts the server again and waits until it is ready.
+    pub async fn begin(&mut self) -> Result<()> {
+        let path = std::env::var("PATH").unwrap_or_default();
+        self.process.start(None, &path)?;
+        self.ready().await
+    }
+
+    /// Compacts the store's history up to now, so that no watch can be resumed from before.
+    pub async fn compact(&self) -> Result<()> {
+        control_plane::compact(([127, 0, 0, 1], self.etcd_port).into()).await
     }
 
     async fn ready(&mut self) -> Result<()> {

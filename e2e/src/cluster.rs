@@ -80,6 +80,14 @@ pub struct Cluster {
 }
 
 impl Cluster {
+    /// Why there can be no cluster on this machine, if so.
+    pub fn obstacle() -> Option<&'static str> {
+        if !rustix::process::geteuid().is_root() {
+            return Some("containers need root");
+        }
+        (!Path::new("/sys/fs/cgroup").is_dir()).then_some("containers need control groups")
+    }
+
     /// Starts the cluster number `number` (1 to 9) of this run and waits until its node is Ready.
     pub async fn start(assets: &Assets, number: u8) -> Result<Self> {
         let name = format!("r{number}");
@@ -270,20 +278,7 @@ impl Cluster {
 
     /// Compacts etcd's history up to now, so that no watch can be resumed from before.
     pub async fn compact_etcd(&self) -> Result<()> {
-        let status = self.etcd("maintenance/status", "{}").await?;
-        let revision = status
-            .pointer("/header/revision")
-            .context("etcd tells no revision")?
-            .clone();
-        let body = serde_json::json!({"revision": revision, "physical": true});
-        self.etcd("kv/compaction", &body.to_string()).await.map(drop)
-    }
-
-    async fn etcd(&self, what: &str, body: &str) -> Result<serde_json::Value> {
-        let address = format!("{}:{ETCD_PORT}", self.address).parse()?;
-        let answer = crate::client::post(address, &format!("/v3/{what}"), body).await?;
-        ensure!(answer.status().is_success(), "etcd: {answer:?}");
-        Ok(serde_json::from_slice(answer.body())?)
+        control_plane::compact(format!("{}:{ETCD_PORT}", self.address).parse()?).await
     }
 
     /// Copies etcd's data as they are now; etcd and the API server must be stopped.

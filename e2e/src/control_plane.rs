@@ -1,9 +1,10 @@
 //! What etcd and kube-apiserver are given, in a whole cluster and alone.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use kube::Client;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 
@@ -106,4 +107,21 @@ pub(crate) fn api_arguments(directory: &Path, address: &str, port: u16, etcd_por
         "--authorization-mode=Node,RBAC".to_owned(),
         format!("--token-auth-file={}", path("tokens.csv")),
     ]
+}
+
+/// Compacts the history of the etcd at this address up to now.
+pub(crate) async fn compact(etcd: SocketAddr) -> Result<()> {
+    let status = ask(etcd, "maintenance/status", "{}").await?;
+    let revision = status
+        .pointer("/header/revision")
+        .context("etcd tells no revision")?
+        .clone();
+    let body = serde_json::json!({"revision": revision, "physical": true});
+    ask(etcd, "kv/compaction", &body.to_string()).await.map(drop)
+}
+
+async fn ask(etcd: SocketAddr, what: &str, body: &str) -> Result<serde_json::Value> {
+    let answer = crate::client::post(etcd, &format!("/v3/{what}"), body).await?;
+    ensure!(answer.status().is_success(), "etcd: {answer:?}");
+    Ok(serde_json::from_slice(answer.body())?)
 }

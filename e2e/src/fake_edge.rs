@@ -9,7 +9,6 @@ use breakwater_crds::EdgeNode;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
 use kube::api::{PartialObjectMeta, Patch, PatchParams};
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{Config, Event, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
@@ -80,7 +79,7 @@ struct Acknowledger {
 impl Acknowledger {
     async fn run(self) {
         let config = Config::default().fields(&format!("type={SECRET_TYPE}"));
-        let mut events = std::pin::pin!(watcher(self.secrets.clone(), config).default_backoff());
+        let mut events = std::pin::pin!(watcher(self.secrets.clone(), config));
         let mut seen = BTreeMap::new();
         let mut newest = 0;
         let mut told = (String::new(), 0);
@@ -89,7 +88,7 @@ impl Acknowledger {
             tokio::select! {
                 event = events.next() => match event {
                     Some(Ok(event)) => newest = newest.max(version(&event, &mut seen)),
-                    Some(Err(_)) => {}
+                    Some(Err(_)) => tokio::time::sleep(PAUSE).await,
                     None => return,
                 },
                 _ = tick.tick() => {

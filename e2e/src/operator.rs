@@ -84,6 +84,11 @@ impl Operator {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// True while it runs.
+    pub fn running(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
     /// Ends it without a word.
     pub async fn kill(&mut self) -> Result<()> {
         Ok(self.child.kill().await?)

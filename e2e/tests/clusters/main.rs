@@ -11,6 +11,7 @@ mod operator_lease;
 mod operator_scenarios;
 mod operator_secrets;
 mod operator_stage;
+mod operator_watch;
 mod rate;
 mod release;
 mod restore;
@@ -26,7 +27,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use breakwater_e2e::api_server::ApiServer;
-use breakwater_e2e::cluster::Assets;
+use breakwater_e2e::cluster::{Assets, Cluster};
 use breakwater_e2e::installed::Installed;
 use breakwater_e2e::runner::Runner;
 
@@ -59,19 +60,33 @@ async fn without_kubelet(assets: &Assets, runner: &mut Runner) -> Result<()> {
     operator_scenarios::run(assets, runner).await
 }
 
-/// One scenario after the other on one cluster; what a failed one leaves behind is shown.
-async fn on_a_cluster(assets: &Assets, runner: &mut Runner) -> Result<()> {
+async fn start(assets: &Assets) -> Result<Installed> {
     let started = Instant::now();
-    let mut edge = Installed::start(assets, 1).await?;
+    let edge = Installed::start(assets, 1).await?;
     println!(
         "a cluster with the chart installed after {:.1} s",
         started.elapsed().as_secs_f32()
     );
+    Ok(edge)
+}
+
+/// One scenario after the other on one cluster; what a failed one leaves behind is shown. Where there can't be
+/// a cluster, each is skipped with the reason.
+async fn on_a_cluster(assets: &Assets, runner: &mut Runner) -> Result<()> {
+    let mut cluster = match Cluster::obstacle() {
+        None => Ok(start(assets).await?),
+        Some(why) => Err(why),
+    };
     macro_rules! scenario {
         ($name:literal, $scenario:path) => {
-            if !runner.run($name, $scenario(&mut edge)).await {
-                println!("{}", edge.report());
-                edge.keep().await;
+            match &mut cluster {
+                Err(why) => runner.skip($name, why),
+                Ok(edge) => {
+                    if !runner.run($name, $scenario(edge)).await {
+                        println!("{}", edge.report());
+                        edge.keep().await;
+                    }
+                }
             }
         };
     }

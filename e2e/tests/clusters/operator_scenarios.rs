@@ -5,7 +5,7 @@ use breakwater_e2e::cluster::Assets;
 use breakwater_e2e::runner::Runner;
 
 use crate::operator_stage::Stage;
-use crate::{operator_crash, operator_lease, operator_secrets};
+use crate::{operator_crash, operator_lease, operator_secrets, operator_watch};
 
 /// Runs them one after another on one API server.
 pub(crate) async fn run(assets: &Assets, runner: &mut Runner) -> Result<()> {
@@ -33,6 +33,14 @@ pub(crate) async fn run(assets: &Assets, runner: &mut Runner) -> Result<()> {
     scenario!(
         "what others do to published Secrets is undone",
         operator_secrets::what_others_do_to_published_secrets_is_undone
+    );
+    scenario!(
+        "after a restart of the API server the operator carries on",
+        operator_watch::after_a_restart_of_the_api_server_it_carries_on
+    );
+    scenario!(
+        "with its definition gone every site stays published",
+        operator_watch::with_its_definition_gone_every_site_stays_published
     );
     Ok(())
 }

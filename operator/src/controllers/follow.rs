@@ -14,13 +14,17 @@ use super::sighting::{Item, Key, Sighting, Source, What};
 
 /// First pause after a failure, and the longest. Short: after an API server restart every second that a
 /// watch is missing is a second in which nothing is published.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(3));
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// How long until a kind that doesn't exist is looked for again.
 const UNKNOWN_KIND: Duration = Duration::from_mins(5);
 
 fn is_unknown_kind(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404)
+}
+
+fn is_expired(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchError(status) if status.code == 410)
 }
 
 /// Where a watch tells what it sees.
@@ -89,6 +93,9 @@ where
             }
             Err(error) => {
                 debug!(source = %teller.source, %error, "watch");
+                if is_expired(&error) {
+                    continue; // nothing fails: it lists again, as after every restart of an API server
+                }
                 if teller.optional && is_unknown_kind(&error) {
                     if !teller.tell(What::Listed(HashSet::new())).await {
                         return;

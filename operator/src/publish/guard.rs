@@ -78,6 +78,16 @@ impl Guard {
         self.held.is_empty() && self.agreed.is_empty()
     }
 
+    /// A Secret stays although its object is gone, however few go.
+    pub fn hold(&mut self, name: &str) {
+        self.held.insert(name.to_owned());
+    }
+
+    /// True when a person has agreed to that this Secret goes.
+    pub fn is_agreed(&self, name: &str) -> bool {
+        self.agreed.contains(name)
+    }
+
     /// True when this Secret stays although its object is gone.
     pub fn holds(&self, name: &str) -> bool {
         self.held.contains(name)

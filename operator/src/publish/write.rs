@@ -3,9 +3,11 @@ use std::time::{Duration, Instant};
 use breakwater_crds::{CachePolicy, EdgeRegion, EdgeSite, RateRule};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret, Service};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
-use kube::{Api, Client};
+use kube::{Api, Client, CustomResourceExt};
 use serde_json::{Map, Value, json};
+use tracing::debug;
 
 use crate::leader::Leadership;
 use crate::regions::MANAGER;
@@ -98,6 +100,8 @@ pub enum Write {
         uid: String,
         /// Its version; empty: whichever.
         version: String,
+        /// It goes because a site is gone: not when all sites go with their definition.
+        if_sites_are_defined: bool,
     },
 }
 
@@ -108,6 +112,8 @@ pub enum Outcome {
     Applied(Box<DynamicObject>),
     /// Deleted, or it wasn't there.
     Deleted,
+    /// Not deleted: the definition of sites is going or gone, and every site with it.
+    SitesUndefined,
     /// Another version is there: look again.
     Conflict,
     /// The object that the status belongs to, or the namespace, isn't there.
@@ -162,6 +168,20 @@ impl Writer {
         }
     }
 
+    /// Whether sites go one by one. A definition is marked before the first object of its kind is deleted, so
+    /// whoever has seen that object go sees the mark. Without the right to look, a site is believed to be gone.
+    async fn are_sites_defined(&self) -> Result<bool, kube::Error> {
+        let api = Api::<CustomResourceDefinition>::all(self.client.clone());
+        match api.get_metadata_opt(EdgeSite::crd_name()).await {
+            Ok(definition) => Ok(definition.is_some_and(|d| d.metadata.deletion_timestamp.is_none())),
+            Err(kube::Error::Api(status)) if status.code == 403 => {
+                debug!(status.message, "the definition of sites can't be looked at");
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     async fn send(&self, write: Write) -> Result<Outcome, kube::Error> {
         match write {
             Write::Apply {
@@ -203,7 +223,11 @@ impl Writer {
                 name,
                 uid,
                 version,
+                if_sites_are_defined,
             } => {
+                if if_sites_are_defined && !self.are_sites_defined().await? {
+                    return Ok(Outcome::SitesUndefined);
+                }
                 let given = |text: String| (!text.is_empty()).then_some(text);
                 let params = DeleteParams {
                     preconditions: Some(Preconditions {

@@ -53,6 +53,7 @@ enum What {
 enum Became {
     Written,
     Deleted,
+    Held,
     Conflict,
     Missing,
     Refused,
@@ -135,6 +136,7 @@ impl Metrics {
         let outcome = match outcome {
             Outcome::Applied(_) => Became::Written,
             Outcome::Deleted => Became::Deleted,
+            Outcome::SitesUndefined => Became::Held,
             Outcome::Conflict => Became::Conflict,
             Outcome::Missing(_) => Became::Missing,
             Outcome::Refused(_) => Became::Refused,

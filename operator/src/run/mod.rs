@@ -7,6 +7,7 @@
 //!
 //! In the whole cluster:
 //! - `edge.breakwater.dev` `edgeregions`: get, list, watch, create, patch; `edgeregions/status`: patch
+//! - `apiextensions.k8s.io` `customresourcedefinitions` of sites: get
 //! - `nodes`, `namespaces`, `networking.k8s.io` `servicecidrs`: list, watch
 //! - events in `default`, for cluster-scoped objects: `events.k8s.io` `events`: create, patch
 //!
@@ -91,7 +92,11 @@ pub async fn run(options: OperatorOptions) -> Result<(), RunError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(system("SIGTERM"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("SIGINT"))?;
     let state_options = state_options(&options)?;
-    let client = Client::try_from(Config::infer().await?)?;
+    let mut config = Config::infer().await?;
+    // Whoever asks tries again at the pace that suits it. The client would wait as long as the server says:
+    // after a restart of the API server 5 s, in which a watch is missing or a write runs out of time.
+    config.default_retry = false;
+    let client = Client::try_from(config)?;
     let health = Arc::new(Health::default());
     let metrics = Arc::new(Metrics::default());
     let listener = serve::bind(options.listen)

@@ -190,10 +190,13 @@ impl State {
         if self.secrets.publishes.contains_key(position) {
             return self.begin_publish(position, namespace);
         }
+        let mut if_sites_are_defined = false;
         let version = if let Some(withdraw) = self.secrets.withdrawals.get(position) {
             if region.guard.holds(&position.secret) {
                 return Begin::Nothing;
             }
+            if_sites_are_defined =
+                self.has_lost_its_object(withdraw) && !region.guard.is_agreed(&position.secret);
             withdraw.resource_version.clone()
         } else if let Some(retire) = self.may_retire(position) {
             retire.resource_version
@@ -213,6 +216,7 @@ impl State {
             name: position.secret.clone(),
             uid: uid.unwrap_or_default(),
             version,
+            if_sites_are_defined,
         }))
     }
 

@@ -56,8 +56,16 @@ impl State {
         }
     }
 
+    /// A site's Secret wasn't deleted, since all sites go at once.
+    pub(super) fn sites_undefined(&mut self, position: &SecretPosition) {
+        if let Some(state) = self.regions.get_mut(&position.region) {
+            state.guard.hold(&position.secret);
+            self.mark_status(StatusOf::Region(position.region.clone()));
+        }
+    }
+
     /// True when nobody wants what is published any more, rather than wanting it elsewhere.
-    fn has_lost_its_object(&self, withdraw: &Withdraw) -> bool {
+    pub(super) fn has_lost_its_object(&self, withdraw: &Withdraw) -> bool {
         withdraw.site.as_ref().is_none_or(|site| {
             let name = Name::new(&site.namespace, &site.name);
             !self.objects.contains_key(&StatusOf::Site(name))

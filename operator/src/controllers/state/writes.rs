@@ -66,6 +66,7 @@ impl State {
                 name: METRICS_SERVICE.to_owned(),
                 uid: String::new(),
                 version: String::new(),
+                if_sites_are_defined: false,
             })),
         }
     }
@@ -117,6 +118,12 @@ impl State {
             Outcome::Deleted => {
                 if let Task::Secret(position) = task {
                     self.secret_deleted(position);
+                }
+                false
+            }
+            Outcome::SitesUndefined => {
+                if let Task::Secret(position) = task {
+                    self.sites_undefined(position);
                 }
                 false
             }

@@ -20,6 +20,7 @@ mod config;
 mod date;
 mod dictionary;
 mod directives;
+mod ending;
 mod entry;
 mod etag;
 mod fields;
@@ -50,6 +51,7 @@ pub use date::{DateWriter, parse_http_date};
 pub use directives::{
     MAX_DELTA_SECS, Qualified, RequestDirectives, ResponseDirectives, parse_age, parse_delta_secs,
 };
+pub use ending::Finished;
 pub use entry::Hit;
 pub use etag::ETag;
 pub use fields::{Fields, FieldsBuilder, FieldsIter, FieldsView, list_members};
@@ -65,4 +67,4 @@ pub use stored::is_hop_by_hop;
 pub use time::Now;
 pub use update::NotModified;
 pub use vary::VaryKey;
-pub use writer::{FillWriter, Finished};
+pub use writer::FillWriter;

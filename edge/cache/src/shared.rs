@@ -189,7 +189,7 @@ impl Shared {
     }
 
     pub(crate) fn insert(&self, entry: Arc<Entry>) -> Result<(), Reason> {
-        if entry.bytes() > self.budget.max_bytes / 2 {
+        if entry.bytes() > self.max_entry_bytes() {
             return Err(Reason::TooLarge);
         }
         let Some(shard) = self.shard(entry.hash) else {
@@ -200,6 +200,11 @@ impl Shared {
         drop(gone);
         self.make_room();
         Ok(())
+    }
+
+    /// One entry takes no more than half the memory.
+    pub(crate) fn max_entry_bytes(&self) -> usize {
+        self.budget.max_bytes / 2
     }
 
     pub(crate) fn remove(&self, entry: &Arc<Entry>) {

@@ -137,20 +137,56 @@ fn a_fill_without_readers_goes_on_within_its_bound() {
 }
 
 #[test]
-fn an_answer_larger_than_the_memory_left_is_passed_on_without_being_stored() {
+fn an_answer_that_no_entry_can_have_is_passed_on_and_pushes_nothing_out() {
     let world = World::with(&CacheConfig {
         shards: 1,
         ..CacheConfig::new(256 * 1024, [7; 16])
     });
-    let (mut writer, mut reader) = world.lead("/", &[], at(0));
-    world.head(&mut writer, 200, FRESH, None, at(0)).unwrap();
-    let mut read = 0;
-    for _ in 0..20 {
-        writer.write(vec![1; 50_000].into()).unwrap();
-        read += read_available(&mut reader).0.len();
+    let stored = |path| {
+        world
+            .store(path, &[], FRESH, &vec![1; 50_000], at(0))
+            .unwrap()
+            .stored
+    };
+    assert_eq!(stored("/kept"), Ok(()));
+    for length in [None, Some(1_000_000)] {
+        let (mut writer, mut reader) = world.lead("/", &[], at(0));
+        let begun = world.head(&mut writer, 200, FRESH, length, at(0));
+        assert_eq!(begun.is_ok(), length.is_none(), "what is known isn't begun");
+        let mut read = 0;
+        for _ in 0..20 {
+            writer.write(vec![1; 50_000].into()).unwrap();
+            read += read_available(&mut reader).0.len();
+        }
+        assert_eq!(writer.finish(None).unwrap().stored, Err(Reason::TooLarge));
+        assert_eq!(read, 1_000_000);
+        assert!(world.cache.stats().used_bytes <= 256 * 1024);
+        world.fresh("/kept", &[], at(0));
     }
-    assert_eq!(writer.finish(None).unwrap().stored, Err(Reason::NoMemory));
-    assert_eq!(read, 1_000_000);
+}
+
+#[test]
+fn answers_that_come_together_and_find_no_memory_are_passed_on() {
+    let world = World::with(&CacheConfig {
+        shards: 1,
+        ..CacheConfig::new(256 * 1024, [7; 16])
+    });
+    let mut fills: Vec<_> = ["/a", "/b", "/c"].map(|path| world.lead(path, &[], at(0))).into();
+    for (writer, _) in &mut fills {
+        world.head(writer, 200, FRESH, None, at(0)).unwrap();
+    }
+    for _ in 0..5 {
+        for (writer, reader) in &mut fills {
+            writer.write(vec![1; 20_000].into()).unwrap();
+            assert_eq!(read_available(reader).0.len(), 20_000);
+            assert!(world.cache.stats().used_bytes <= 256 * 1024 + 20_000);
+        }
+    }
+    let ends: Vec<_> = fills
+        .into_iter()
+        .map(|(writer, _)| writer.finish(None).unwrap().stored)
+        .collect();
+    assert!(ends.contains(&Err(Reason::NoMemory)), "{ends:?}");
     assert!(world.cache.stats().used_bytes <= 256 * 1024);
 }
 

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::Now;
 use crate::compile::CacheRules;
 use crate::phases::parse::is_well_formed;
-use crate::phases::trailers;
+use crate::phases::{fetch, trailers};
 use crate::plan::{FetchPlan, OriginFailure};
 use crate::reason::Reason;
 use crate::retry::Retries;
@@ -141,8 +141,7 @@ impl Fill {
         if answer.status == 304 {
             return self.validated(answer, now);
         }
-        // RFC 5861 §4: these statuses are errors that a stale answer may stand in for.
-        let failed = matches!(answer.status, 500 | 502..=504);
+        let failed = fetch::is_failure(answer.status);
         let Some(writer) = &mut self.writer else {
             return FillStep::Done;
         };
@@ -181,10 +180,15 @@ impl Fill {
             sent: self.sent,
             received: now,
         };
-        match writer.not_modified(&not_modified, self.facts, &self.rules.store) {
+        let confirmed = if varies_by_what_we_write(&answer.fields) {
+            Err(writer)
+        } else {
+            writer.not_modified(&not_modified, self.facts, &self.rules.store)
+        };
+        match confirmed {
             Ok(()) => FillStep::Done,
             Err(writer) => {
-                // It confirmed something else, or too late: ask for the whole.
+                // It confirmed something else, or too late, or for one visitor only: ask for the whole.
                 self.writer = Some(writer);
                 self.conditional = false;
                 self.plan.fields.remove(Name::IfNoneMatch);

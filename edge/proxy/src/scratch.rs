@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use breakwater_edge_cache::{CacheStatus, KeyBuilder, Now};
+use breakwater_edge_cache::{CacheStatus, Hit, KeyBuilder, Now};
 
 use crate::compile::{Route, Site};
 use crate::fill::Report;
@@ -45,6 +45,8 @@ pub(crate) struct State {
     pub(crate) client_is_proxy: bool,
     pub(crate) reason: Option<Reason>,
     pub(crate) cache: Option<CacheStatus>,
+    /// What is stored, stale, and may be sent if the origin that is asked fails.
+    pub(crate) stand_in: Option<Hit>,
     /// Attempts at the origin so far, fills left aside.
     pub(crate) attempts: u8,
     pub(crate) retries: Retries,

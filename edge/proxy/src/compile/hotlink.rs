@@ -10,6 +10,9 @@ pub(crate) struct Hotlink {
     allow_empty: bool,
     extensions: Vec<Box<[u8]>>,
     pub(crate) redirect: Option<Box<[u8]>>,
+    /// The path that `redirect` leads to, where that is on this site: foreign pages may use it, or their
+    /// visitors would be sent to it for ever.
+    stand_in: Option<Box<[u8]>>,
 }
 
 impl Hotlink {
@@ -23,12 +26,17 @@ impl Hotlink {
                 .as_deref()
                 .map(|to| value_of(to, "hotlink.redirect"))
                 .transpose()?,
+            stand_in: hotlink
+                .redirect
+                .as_deref()
+                .and_then(|to| own_path(to.as_bytes(), own))
+                .map(Into::into),
         })
     }
 
     /// True when this request must be refused. `path` is the raw path.
     pub(crate) fn refuses(&self, path: &[u8], referer: Option<&[u8]>) -> bool {
-        if !self.protects(path) {
+        if !self.protects(path) || self.stand_in.as_deref() == Some(path) {
             return false;
         }
         match referer {
@@ -48,14 +56,31 @@ impl Hotlink {
     }
 
     fn trusts(&self, host: &[u8]) -> bool {
-        let mut lower = [0_u8; 255];
-        let Some(lower) = lower.get_mut(..host.len()) else {
-            return false;
-        };
-        lower.copy_from_slice(host);
-        lower.make_ascii_lowercase();
-        std::str::from_utf8(lower).is_ok_and(|host| self.allow.iter().any(|allowed| allowed.covers(host)))
+        is_among(&self.allow, host)
     }
+}
+
+fn is_among(patterns: &[HostPattern], host: &[u8]) -> bool {
+    let mut lower = [0_u8; 255];
+    let Some(lower) = lower.get_mut(..host.len()) else {
+        return false;
+    };
+    lower.copy_from_slice(host);
+    lower.make_ascii_lowercase();
+    std::str::from_utf8(lower).is_ok_and(|host| patterns.iter().any(|pattern| pattern.covers(host)))
+}
+
+/// The path of a URL, or of a reference to a path, that is on one of the `own` hosts.
+fn own_path<'u>(url: &'u [u8], own: &[HostPattern]) -> Option<&'u [u8]> {
+    let path = if url.starts_with(b"/") && !url.starts_with(b"//") {
+        url
+    } else {
+        let host = host_of(url).filter(|host| is_among(own, host))?;
+        let after = url.windows(host.len()).position(|part| part == host)? + host.len();
+        let rest = url.get(after..)?;
+        rest.get(rest.iter().position(|b| *b == b'/')?..)?
+    };
+    path.split(|b| matches!(b, b'?' | b'#')).next()
 }
 
 /// Whether a file's name ends in a dot and this extension. Origins decode, and many leave out parameters
@@ -113,6 +138,32 @@ fn host_of(url: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_refused_visitors_are_sent_they_are_not_refused_again() {
+        let own = HostPattern::parse("*.own.example").unwrap();
+        for (redirect, path, refused) in [
+            ("/no.jpg", "/no.jpg", false),
+            ("/no.jpg?from=hotlink#x", "/no.jpg", false),
+            ("https://www.own.example/no.jpg", "/no.jpg", false),
+            ("https://WWW.own.example:444/no.jpg?x", "/no.jpg", false),
+            ("https://www.own.example", "/no.jpg", true),
+            ("https://other.example/no.jpg", "/no.jpg", true),
+            ("//other.example/no.jpg", "//other.example/no.jpg", true),
+            ("/no.jpg", "/NO.jpg", true),
+            ("/no.jpg", "/yes.jpg", true),
+        ] {
+            let hotlink = config::Hotlink {
+                allow_referers: Vec::new(),
+                allow_empty: true,
+                extensions: vec!["jpg".to_owned()],
+                redirect: Some(redirect.to_owned()),
+            };
+            let hotlink = Hotlink::compile(&hotlink, std::slice::from_ref(&own)).unwrap();
+            let got = hotlink.refuses(path.as_bytes(), Some(b"https://evil.example/"));
+            assert_eq!(got, refused, "{redirect} {path}");
+        }
+    }
 
     #[test]
     fn files_are_used_on_own_and_allowed_pages_only() {

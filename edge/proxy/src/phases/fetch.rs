@@ -2,13 +2,14 @@
 
 use std::hash::Hasher as _;
 
+use breakwater_edge_cache::{CacheStatus, Reason as CacheReason};
 use breakwater_edge_config::{Balancing, Endpoints, HashKey, HostHeader, Origin, OriginProtocol};
 use siphasher::sip::SipHasher13;
 
 use super::forwarding::{self, Purpose};
 use super::lookup::Target;
 use super::parse::is_well_formed;
-use super::{Context, decorate, key, prepare, route};
+use super::{Context, decorate, key, prepare, route, serve};
 use crate::boundary::Step;
 use crate::compile::Route;
 use crate::facts::Protocol;
@@ -153,7 +154,12 @@ pub(crate) fn answer(
 ) -> Result<Step, Exit> {
     let upgraded = answer.status == 101 && scratch.state.upgrade;
     if !(upgraded || (200..=599).contains(&answer.status)) || !is_well_formed(&answer.fields) {
-        return Err(Reason::OriginProtocol.into());
+        return stand_in(cx, scratch).ok_or_else(|| Reason::OriginProtocol.into());
+    }
+    if is_failure(answer.status)
+        && let Some(step) = stand_in(cx, scratch)
+    {
+        return Ok(step);
     }
     invalidate(cx, answer.status, scratch);
     prepare::passed(cx.head, answer, cx.now, &mut scratch.response);
@@ -187,11 +193,30 @@ fn invalidate(cx: &Context<'_, '_>, status: u16, scratch: &mut Scratch) {
     }
 }
 
-/// No head came: once more, or an error.
-pub(crate) fn failure(failure: OriginFailure, scratch: &mut Scratch) -> Result<Step, Exit> {
+/// Statuses that a stale answer may stand in for (RFC 5861 §4).
+pub(crate) fn is_failure(status: u16) -> bool {
+    matches!(status, 500 | 502..=504)
+}
+
+/// What is stored, where it may be sent in place of an error of the origin.
+fn stand_in(cx: &Context<'_, '_>, scratch: &mut Scratch) -> Option<Step> {
+    let hit = scratch.state.stand_in.take()?;
+    let status = CacheStatus {
+        detail: Some(CacheReason::OriginFailed),
+        ..scratch.state.cache?
+    };
+    Some(serve::hit(cx, hit, status, None, scratch))
+}
+
+/// No head came: once more, what is stored, or an error.
+pub(crate) fn failure(
+    cx: &Context<'_, '_>,
+    failure: OriginFailure,
+    scratch: &mut Scratch,
+) -> Result<Step, Exit> {
     if scratch.state.retries.take(failure) {
         scratch.state.attempts += 1;
         return Ok(Step::Retry);
     }
-    Err(failure.kind.reason().into())
+    stand_in(cx, scratch).ok_or_else(|| failure.kind.reason().into())
 }

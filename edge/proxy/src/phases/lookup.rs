@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use breakwater_edge_cache::{
     Begin, BeginMode, BeginRequest, CacheStatus, FillReader, FillWriter, Fwd, HeadEvent, Hit, Lookup,
-    Reason as CacheReason, RequestFacts, Served, Stale,
+    Reason as CacheReason, RequestDirectives, RequestFacts, Served, Stale,
 };
 use breakwater_edge_config::Origin;
 
@@ -44,12 +44,15 @@ impl<'r> Target<'r> {
 
 pub(crate) fn run(cx: &Context<'_, '_>, target: Target<'_>, scratch: &mut Scratch) -> Result<Step, Exit> {
     if let Err((fwd, detail)) = may_use(cx, target) {
+        let cacheable = matches!(cx.head.method, b"GET" | b"HEAD") && detail != Some(CacheReason::Bypass);
+        if cacheable && RequestDirectives::of(&cx.head.fields).only_if_cached {
+            return Err(Reason::OnlyIfCached.into());
+        }
         scratch.state.cache = Some(CacheStatus {
             detail,
             ..CacheStatus::new(Served::Forwarded(fwd))
         });
-        let discard = matches!(cx.head.method, b"GET" | b"HEAD") && detail != Some(CacheReason::Bypass);
-        return fetch::pass(cx, target, discard, scratch);
+        return fetch::pass(cx, target, cacheable, scratch);
     }
     key::write(cx, target.site, target.route, scratch);
     let cache = &cx.shared.cache;
@@ -116,6 +119,7 @@ fn stale(
         };
         scratch.state.cache = Some(status);
         return if passes_alone(cx) {
+            scratch.state.stand_in = stale.serve_on_error.then_some(stale.hit);
             fetch::pass(cx, target, true, scratch)
         } else {
             Ok(begin(cx, target, Some(&stale.hit), BeginMode::Shared, scratch))
@@ -145,10 +149,13 @@ fn miss(
         detail,
         ..CacheStatus::new(Served::Forwarded(fwd))
     });
-    if passes_alone(cx) {
+    let alone = cx.head.fields.has(Name::Authorization);
+    // Most likely the answer is for this visitor only. The origin may say that the visitor has it already, which
+    // it couldn't to a fill.
+    let own = alone || detail == Some(CacheReason::HitForMiss);
+    if passes_alone(cx) || (own && is_conditional(cx)) {
         return fetch::pass(cx, target, true, scratch);
     }
-    let alone = cx.head.fields.has(Name::Authorization);
     let mode = if alone {
         BeginMode::Alone
     } else {
@@ -160,6 +167,10 @@ fn miss(
 /// What brings no whole representation isn't fetched for the cache.
 fn passes_alone(cx: &Context<'_, '_>) -> bool {
     cx.head.method == b"HEAD" || cx.head.fields.has(Name::Range)
+}
+
+fn is_conditional(cx: &Context<'_, '_>) -> bool {
+    cx.head.fields.has(Name::IfNoneMatch) || cx.head.fields.has(Name::IfModifiedSince)
 }
 
 /// Waits for a fill, its own or another's.

@@ -88,7 +88,7 @@ fn run(cx: &Context<'_, '_>, scratch: &mut Scratch) -> Result<Step, Exit> {
 pub(crate) fn resume(cx: &Context<'_, '_>, event: Event<'_, '_>, scratch: &mut Scratch) -> Step {
     let step = match event {
         Event::OriginHead(answer) => fetch::answer(cx, answer, scratch),
-        Event::OriginFailed(failure) => fetch::failure(failure, scratch),
+        Event::OriginFailed(failure) => fetch::failure(cx, failure, scratch),
         Event::FillHead { head, collapsed } => lookup::waited(cx, head, collapsed, scratch),
         Event::WaitTimedOut => lookup::timed_out(cx, scratch),
     };

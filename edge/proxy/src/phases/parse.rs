@@ -177,7 +177,7 @@ fn split_authority(authority: &[u8]) -> Option<(&[u8], Option<u16>)> {
 }
 
 /// `1*DIGIT` that fits.
-fn decimal(digits: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }

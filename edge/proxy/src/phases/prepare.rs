@@ -3,6 +3,7 @@
 use breakwater_edge_cache::DateWriter;
 
 use super::forwarding::is_hop_by_hop;
+use super::parse::decimal;
 use crate::Now;
 use crate::wire::{BodyHint, Name, OriginHead, RequestHead, ResponseHead};
 
@@ -28,9 +29,9 @@ pub(crate) fn passed(request: &RequestHead<'_>, answer: &OriginHead<'_>, now: No
     };
 }
 
+/// Of a HEAD's answer; an origin that contradicts itself has told none.
 fn told_length(answer: &OriginHead<'_>) -> Option<u64> {
-    std::str::from_utf8(answer.fields.get(Name::ContentLength)?)
-        .ok()?
-        .parse()
-        .ok()
+    let mut told = answer.fields.all(Name::ContentLength).map(decimal);
+    let first = told.next()??;
+    told.all(|other| other == Some(first)).then_some(first)
 }

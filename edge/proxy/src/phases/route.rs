@@ -67,8 +67,9 @@ fn redirected(cx: &Context<'_, '_>, redirect: &RedirectPlan, scratch: &mut Scrat
 
 fn responded(cx: &Context<'_, '_>, respond: &RespondPlan, scratch: &mut Scratch) -> Exit {
     reply::begin(&mut scratch.response, respond.status, cx.now);
-    let bodiless = matches!(respond.status, 204 | 304);
-    if bodiless {
+    // RFC 9110 §15.3.5, §15.3.6, §15.4.5: these have no content.
+    if matches!(respond.status, 204 | 205 | 304) {
+        scratch.response.length = (respond.status == 205).then_some(0);
         return Exit::Written(Reason::RouteRespond, Bytes::new());
     }
     scratch

@@ -185,13 +185,19 @@ fn interim_answers_pass_to_one_visitor_but_100_ends_here() {
 
 #[test]
 fn a_head_answers_with_the_length_of_the_body_it_leaves_out() {
-    let mut world = World::shop(|_| ());
-    world.conn = connection(Protocol::Http2, "198.51.100.7");
-    let client = world.open(Request::new("HEAD", "shop.example", "/"));
-    world.head(
-        0,
-        &Answer::new(200, &[("content-length", "5")], ""),
-        BodyHint::None,
-    );
-    assert_eq!(world.got(client).length, Some(5));
+    let told = [
+        (vec![("content-length", "5")], Some(5)),
+        (vec![("content-length", "5"), ("content-length", "5")], Some(5)),
+        (vec![("content-length", "5"), ("content-length", "6")], None),
+        (vec![("content-length", "+5")], None),
+        (vec![], None),
+    ];
+    for (fields, length) in told {
+        let mut world = World::shop(|_| ());
+        world.conn = connection(Protocol::Http2, "198.51.100.7");
+        let client = world.open(Request::new("HEAD", "shop.example", "/"));
+        world.head(0, &Answer::new(200, &fields, ""), BodyHint::None);
+        assert_eq!(world.got(client).length, length, "{fields:?}");
+        assert_eq!(world.got(client).field("content-length"), None);
+    }
 }

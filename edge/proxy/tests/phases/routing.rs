@@ -142,6 +142,24 @@ fn fixed_answers_come_from_the_configuration() {
 }
 
 #[test]
+fn a_fixed_answer_without_content_has_none_whatever_is_configured() {
+    for (status, length) in [(204, None), (205, Some(0)), (304, None)] {
+        let mut world = World::shop(|site| {
+            let mut route = route("none");
+            route.action = RouteAction::Respond(FixedResponse {
+                status,
+                content_type: "text/plain".into(),
+                body: "text".into(),
+            });
+            site.routes = vec![route];
+        });
+        let got = world.refused(Request::get("/"));
+        assert_eq!((got.status, got.body.as_str(), got.length), (status, "", length));
+        assert_eq!(got.field("content-type"), None);
+    }
+}
+
+#[test]
 fn rewrites_change_what_the_origin_is_asked() {
     let rewritten = |rewrite: Rewrite, target: &str| {
         let mut world = World::shop(|site| {

@@ -73,6 +73,12 @@ fn only_if_cached_never_reaches_the_origin() {
     assert_eq!((got.status, got.field("cache-status")), (504, None));
     world.exchange(Request::get("/"), &fresh("hello"));
     assert_eq!(world.refused(ask()).body, "hello");
+    for (target, name, value) in [("/a%2fb", "x", "y"), ("/", "if-match", "\"1\"")] {
+        let unusable = Request::get(target)
+            .with("cache-control", "only-if-cached")
+            .with(name, value);
+        assert_eq!(world.refused(unusable).status, 504, "{target} {name}");
+    }
 }
 
 #[test]

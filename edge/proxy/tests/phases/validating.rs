@@ -53,6 +53,75 @@ fn a_304_about_something_else_is_not_believed() {
 }
 
 #[test]
+fn a_304_that_varies_by_the_visitors_address_is_not_shared() {
+    let mut world = World::shop(|_| ());
+    world.exchange(Request::get("/"), &fresh("hello"));
+    world.wait(Duration::from_secs(61));
+    let client = world.open(Request::get("/"));
+    let varies = [
+        ("etag", "\"1\""),
+        ("vary", "x-forwarded-for"),
+        ("cache-control", "max-age=60"),
+    ];
+    world.answer(1, &Answer::new(304, &varies, ""));
+    assert_eq!(world.asked[2].field("if-none-match"), None);
+    world.answer(2, &Answer::new(200, &varies, "for one"));
+    assert_eq!(world.got(client).body, "for one");
+    let other = world.exchange(Request::get("/"), &fresh("for all"));
+    assert_eq!(other.body, "for all");
+}
+
+/// HEAD and Range ask the origin directly, and the origin's failure is told by what is stored all the same.
+#[test]
+fn a_stale_answer_stands_in_for_a_failed_head_or_range_too() {
+    let answer = Answer::new(
+        200,
+        &[
+            ("cache-control", "max-age=10, stale-if-error=60"),
+            ("etag", "\"1\""),
+        ],
+        "old",
+    );
+    let head = || Request::new("HEAD", "shop.example", "/");
+    let range = || Request::get("/").with("range", "bytes=0-1");
+    let detail = Some("breakwater; fwd=stale; ttl=-10; detail=origin-failed");
+    for (request, body) in [(head(), ""), (range(), "old")] {
+        let mut world = World::shop(|_| ());
+        world.exchange(Request::get("/"), &answer);
+        world.wait(Duration::from_secs(20));
+        let client = world.open(request.clone());
+        world.fail(1, FailureKind::Dns);
+        let got = world.got(client);
+        assert_eq!((got.status, got.body.as_str(), got.length), (200, body, Some(3)));
+        assert_eq!(got.field("cache-status").as_deref(), detail);
+        let got = world.exchange(request.clone(), &Answer::new(503, &[], "down"));
+        assert_eq!((got.status, got.length), (200, Some(3)));
+        let got = world.exchange(request.clone(), &Answer::new(404, &[], "gone"));
+        assert_eq!(got.status, 404, "no error of the origin");
+        world.wait(Duration::from_mins(1));
+        let client = world.open(request);
+        world.fail(world.asked.len() - 1, FailureKind::Dns);
+        assert_eq!(world.got(client).status, 502, "not beyond its window");
+    }
+}
+
+#[test]
+fn what_is_one_visitors_own_is_validated_by_the_origin() {
+    let not_modified = Answer::new(304, &[("etag", "\"1\"")], "");
+    let mine = Answer::new(200, &[("cache-control", "private"), ("etag", "\"1\"")], "mine");
+    let mut world = World::shop(|_| ());
+    world.exchange(Request::get("/"), &mine);
+    let conditional = || Request::get("/").with("if-none-match", "\"1\"");
+    let got = world.exchange(conditional(), &not_modified);
+    assert_eq!((got.status, got.body.as_str()), (304, ""));
+    assert_eq!(world.asked[1].field("if-none-match").as_deref(), Some("\"1\""));
+    let login = Request::get("/other")
+        .with("authorization", "Bearer x")
+        .with("if-modified-since", "Thu, 28 May 2026 20:26:40 GMT");
+    assert_eq!(world.exchange(login, &not_modified).status, 304);
+}
+
+#[test]
 fn a_stale_answer_is_served_while_one_request_validates_it() {
     let mut world = World::shop(|_| ());
     let answer = Answer::new(

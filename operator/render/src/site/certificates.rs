@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use breakwater_edge_config::bundle::KeyPair;
 use jiff::Timestamp;
-use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -107,10 +107,18 @@ fn field<'a>(secret: &'a Secret, name: &str) -> Result<&'a [u8], Problem> {
     }
 }
 
+fn not_pem(error: &pem::Error) -> String {
+    match error {
+        // Its own words would show the marker as a list of numbers.
+        pem::Error::MissingSectionEnd { .. } => "a block of PEM has no end (-----END …-----)".to_owned(),
+        error => format!("not PEM: {error}"),
+    }
+}
+
 fn chain(secret: &Secret, name: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Problem> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
-        .map_err(|error| invalid(secret, format!("{name}: not PEM: {error}")))?;
+        .map_err(|error| invalid(secret, format!("{name}: {}", not_pem(&error))))?;
     if chain.is_empty() {
         return Err(invalid(
             secret,

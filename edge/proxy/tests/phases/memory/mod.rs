@@ -1,5 +1,6 @@
 //! The in-memory adaptor: clients and origins are values, every exchange moves when the test says so.
 
+mod origin;
 mod sites;
 mod values;
 mod world;

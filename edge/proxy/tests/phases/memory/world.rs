@@ -2,23 +2,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use breakwater_edge_cache::{Cache, CacheConfig, Finished};
+use breakwater_edge_cache::{Cache, CacheConfig};
 use breakwater_edge_config::SiteConfig;
 use breakwater_edge_guard::{RateTable, Seed};
 use breakwater_edge_proxy::compile::{Directory, Shared as Policies, Site};
 use breakwater_edge_proxy::{
-    BodyHint, Chunk, ConnFacts, End, Event, FailureKind, Fill, FillReader, FillStep, Now, OriginFailure,
-    OriginHead, Protocol, Reason, Scratch, Shared, Step, Worker,
+    Chunk, ConnFacts, End, Event, FillReader, Now, Protocol, Reason, Scratch, Shared, Step, Worker,
 };
 
 use super::sites::{connection, site};
-use super::values::{Answer, Asked, By, Ended, Got, Lines, Request, index, lines, text};
+use super::values::{Answer, Asked, By, Ended, Got, Request, text};
 
-struct Exchange {
+pub(super) struct Exchange {
     conn: ConnFacts,
     request: Request,
     scratch: Scratch,
-    got: Got,
+    pub(super) got: Got,
     reader: Option<FillReader>,
     /// The head of what `reader` reads was sent.
     reading: bool,
@@ -33,7 +32,7 @@ pub(crate) struct World {
     pub(crate) asked: Vec<Asked>,
     /// The connection that the next clients use.
     pub(crate) conn: ConnFacts,
-    exchanges: Vec<Exchange>,
+    pub(super) exchanges: Vec<Exchange>,
 }
 
 impl World {
@@ -124,108 +123,7 @@ impl World {
         self.event(client, Event::WaitTimedOut);
     }
 
-    /// The origin answers the request that it was asked as the `asked`th, whole.
-    pub(crate) fn answer(&mut self, asked: usize, answer: &Answer) {
-        let fields = lines(&[]);
-        self.head(asked, answer, BodyHint::Length(answer.body.len() as u64));
-        self.body(asked, answer.body);
-        self.end(asked, &fields);
-    }
-
-    /// The head of the origin's answer.
-    pub(crate) fn head(&mut self, asked: usize, answer: &Answer, body: BodyHint) {
-        let head = OriginHead {
-            status: answer.status,
-            fields: index(&answer.fields),
-            body,
-        };
-        match std::mem::replace(&mut self.asked[asked].by, By::Nobody) {
-            By::Client(client) => {
-                self.asked[asked].by = By::Client(client);
-                self.event(client, Event::OriginHead(&head));
-            }
-            By::Fill(mut fill) => {
-                let step = fill.on_head(&head, self.now);
-                self.filled(asked, fill, step);
-            }
-            By::Nobody => panic!("nobody waits for this answer"),
-        }
-        self.pump();
-    }
-
-    /// A part of the body; without effect where the answer has none for anybody.
-    pub(crate) fn body(&mut self, asked: usize, part: &'static str) {
-        match &mut self.asked[asked].by {
-            By::Client(client) => self.exchanges[*client].got.body.push_str(part),
-            By::Fill(fill) => fill.write(part.into()).unwrap(),
-            By::Nobody => {}
-        }
-        self.pump();
-    }
-
-    /// The end of the answer, with its trailers.
-    pub(crate) fn end(&mut self, asked: usize, trailers: &Lines) -> Option<Finished> {
-        let finished = match std::mem::replace(&mut self.asked[asked].by, By::Nobody) {
-            By::Client(client) => {
-                self.exchanges[client].got.ended.get_or_insert(Ended::Whole);
-                None
-            }
-            By::Fill(fill) => {
-                let trailers = index(trailers);
-                fill.finish((!trailers.is_empty()).then_some(&trailers)).ok()
-            }
-            By::Nobody => None,
-        };
-        self.pump();
-        finished
-    }
-
-    /// The request to the origin fails, before or after its head.
-    pub(crate) fn fail(&mut self, asked: usize, kind: FailureKind) {
-        let failure = OriginFailure {
-            kind,
-            answer_began: false,
-            body_consumed: false,
-            reused_connection: false,
-        };
-        self.fail_with(asked, failure);
-    }
-
-    pub(crate) fn fail_with(&mut self, asked: usize, failure: OriginFailure) {
-        match std::mem::replace(&mut self.asked[asked].by, By::Nobody) {
-            By::Client(client) => self.event(client, Event::OriginFailed(failure)),
-            By::Fill(mut fill) => {
-                let step = fill.on_failure(failure, self.now);
-                self.filled(asked, fill, step);
-            }
-            By::Nobody => panic!("nobody waits for this answer"),
-        }
-        self.pump();
-    }
-
-    /// The task of a fill ends without a word.
-    pub(crate) fn drop_fill(&mut self, asked: usize) {
-        self.asked[asked].by = By::Nobody;
-        self.pump();
-    }
-
-    fn filled(&mut self, asked: usize, fill: Box<Fill>, step: FillStep) {
-        match step {
-            FillStep::Send => self.start(fill),
-            FillStep::Body => self.asked[asked].by = By::Fill(fill),
-            FillStep::Done => {}
-        }
-    }
-
-    fn start(&mut self, mut fill: Box<Fill>) {
-        fill.on_send(self.now);
-        self.asked.push(Asked {
-            plan: fill.plan().clone(),
-            by: By::Fill(fill),
-        });
-    }
-
-    fn event(&mut self, client: usize, event: Event<'_, '_>) {
+    pub(super) fn event(&mut self, client: usize, event: Event<'_, '_>) {
         let exchange = &mut self.exchanges[client];
         let head = exchange.request.head();
         let step = self
@@ -236,7 +134,7 @@ impl World {
     }
 
     /// Lets every reader read what there is.
-    fn pump(&mut self) {
+    pub(super) fn pump(&mut self) {
         for client in 0..self.exchanges.len() {
             while self.read(client) {}
         }

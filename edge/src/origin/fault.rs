@@ -23,6 +23,9 @@ fn kind(error: &hyper::Error) -> OriginErrorKind {
             Some(_) => OriginErrorKind::Protocol,
         };
     }
+    if is_of_tls(error) {
+        return OriginErrorKind::Tls;
+    }
     let closed = error.is_incomplete_message()
         || error.is_closed()
         || error.is_canceled()
@@ -36,6 +39,18 @@ fn kind(error: &hyper::Error) -> OriginErrorKind {
     } else {
         OriginErrorKind::Protocol
     }
+}
+
+/// An alert may come when the handshake is long done for this side: in TLS 1.3 that is how a server refuses a
+/// client certificate.
+fn is_of_tls(error: &hyper::Error) -> bool {
+    let source = error
+        .source()
+        .and_then(|source| source.downcast_ref::<std::io::Error>());
+    source
+        .and_then(std::io::Error::get_ref)
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        .is_some()
 }
 
 /// A bad chunk comes as an input error of kind `InvalidInput` or `InvalidData`.

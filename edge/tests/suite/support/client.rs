@@ -92,6 +92,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         }
     }
 
+    /// What came and wasn't looked at yet.
+    pub(crate) fn take_seen(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.seen)
+    }
+
     /// The next answer with a body by Content-Length or chunks; `None` when the connection ends before it.
     pub(crate) async fn answer(&mut self) -> Option<RawAnswer> {
         let head = self.head().await?;

@@ -23,7 +23,6 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// What a server does on its connections.
 #[derive(Clone)]
-#[expect(dead_code, reason = "the tests of TLS and gRPC follow")]
 pub(crate) enum Speaks {
     Http1,
     Http2,

@@ -26,6 +26,9 @@ const MAX_CONNECTIONS: usize = 64;
 /// Between two attempts to take an address that another process has.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// Attempts after which it isn't the process before that has it: a minute.
+const SUSPICIOUS: u32 = 300;
+
 /// What `/metrics` answers.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -94,13 +97,19 @@ fn bind_tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(listener)
 }
 
-/// Waits until the address is free.
+/// Waits until the address is free. The process before gives it up when it has handed its listeners over;
+/// whoever has it longer is somebody else.
 async fn bind_when_free(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     tracing::info!(%address, "the admin server's address is in use; it is taken when it is free");
+    let mut attempts = 0_u32;
     loop {
         match bind_tcp(address) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => tokio::time::sleep(RETRY).await,
             bound => return bound,
+        }
+        attempts += 1;
+        if attempts == SUSPICIOUS {
+            tracing::warn!(%address, "another program has the admin server's address: there are no metrics of this edge");
         }
     }
 }

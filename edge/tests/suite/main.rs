@@ -11,6 +11,7 @@
 mod support;
 
 mod admin;
+mod cli;
 mod configuration;
 mod drain;
 mod h1;

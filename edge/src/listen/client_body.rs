@@ -3,10 +3,12 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use breakwater_edge_proxy::{FieldBuf, trailers};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::head::{fields, header_map};
 use super::meter::Patience;
 use crate::options::Limits;
 
@@ -100,14 +102,23 @@ impl Source {
             }
             Poll::Ready(Some(Ok(frame))) => frame,
         };
-        if let Some(data) = frame.data_ref() {
-            self.read_bytes += data.len() as u64;
-            self.patience.progress(data.len(), &self.limits);
-        } else {
-            // Nothing follows trailers.
-            self.incoming = None;
+        let map = match frame.into_trailers() {
+            Ok(map) => map,
+            Err(frame) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len);
+                self.read_bytes += bytes as u64;
+                self.patience.progress(bytes, &self.limits);
+                return Poll::Ready(Some(Ok(frame)));
+            }
+        };
+        // Nothing follows trailers. What of them could pass for a field of the head stays here: an origin that
+        // merged it would be told something that no phase has seen.
+        self.incoming = None;
+        let mut passed = FieldBuf::default();
+        if !fields(&map).is_ok_and(|lines| trailers::filter(&lines, &mut passed)) {
+            return Poll::Ready(Some(Err(self.fail(Broken::Gone))));
         }
-        Poll::Ready(Some(Ok(frame)))
+        Poll::Ready((!passed.is_empty()).then(|| Ok(Frame::trailers(header_map(passed.iter())))))
     }
 
     fn fail(&mut self, broken: Broken) -> io::Error {

@@ -1,6 +1,7 @@
 use breakwater_edge_config::RouteAction;
 
 use crate::support::client::Raw;
+use crate::support::origin::{RawOrigin, forward_site, origin_at};
 use crate::support::{edge_with, fixed, fixed_site, options, route};
 
 #[tokio::test]
@@ -84,4 +85,46 @@ async fn a_client_that_waits_for_100_gets_its_answer_and_the_connection_ends() {
     let answer = client.answer().await.unwrap();
     assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
     assert!(client.ends().await);
+}
+
+/// An origin that merges trailers into the head would be told what no phase has looked at.
+#[tokio::test]
+async fn trailers_of_a_visitor_pass_without_those_that_could_pass_for_fields_of_the_head() {
+    let origin = RawOrigin::bind();
+    let site = forward_site("a", "a.example", origin_at(&[origin.address]));
+    let edge = edge_with(options(), vec![site]);
+    let post = |trailers: &str| {
+        format!(
+            "POST / HTTP/1.1\r\nhost: a.example\r\ntransfer-encoding: chunked\r\n\
+             trailer: x-sum, authorization, content-length\r\n\r\n5\r\nhello\r\n0\r\n{trailers}\r\n"
+        )
+    };
+    let mut client = Raw::connect(edge.addresses().http[0]).await;
+    client
+        .send(&post(
+            "X-Sum: 1\r\nAuthorization: Basic eA==\r\nContent-Length: 1\r\n",
+        ))
+        .await;
+    let mut asked = origin.accept().await;
+    let head = asked.head().await.unwrap();
+    assert!(head.contains("transfer-encoding: chunked\r\n"), "{head}");
+    let mut body = Vec::new();
+    while !body.ends_with(b"\r\n\r\n") {
+        body.extend(asked.take_seen());
+        if !body.ends_with(b"\r\n\r\n") {
+            assert!(asked.more().await);
+        }
+    }
+    assert_eq!(
+        String::from_utf8(body).unwrap().to_ascii_lowercase(),
+        "5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n"
+    );
+    asked.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    assert_eq!(client.answer().await.unwrap().body, b"ok");
+    // Too many of them break the request off.
+    client
+        .send(&post(&format!("x-sum: {}\r\n", "a".repeat(9 << 10))))
+        .await;
+    let answer = client.answer().await;
+    assert!(answer.is_none_or(|answer| answer.status >= 400));
 }

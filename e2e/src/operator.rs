@@ -68,15 +68,38 @@ impl Operator {
         Ok(body)
     }
 
-    /// A figure of `/metrics`, the sum over all its labels that contain `label`.
-    pub async fn metric(&self, name: &str, label: &str) -> Result<f64> {
+    /// A whole number of `/metrics`, the sum over all its labels that contain `label`.
+    pub async fn metric(&self, name: &str, label: &str) -> Result<usize> {
         let text = self.get("/metrics").await?;
         let lines = text
             .lines()
             .filter(|line| line.starts_with(name) && line.contains(label));
         Ok(lines
-            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok())
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<usize>().ok())
             .sum())
+    }
+
+    /// Seconds of CPU that it has used, and its memory in KiB.
+    pub fn used(&self) -> Result<(f32, usize)> {
+        let pid = self.child.id().context("it has ended")?;
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // After the name, which may contain anything: user and system time are fields 14 and 15.
+        let (_, fields) = stat.rsplit_once(')').context("no name")?;
+        let ticks: f32 = fields
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|f| f.parse::<f32>().ok())
+            .sum();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let memory = status.lines().find_map(|line| {
+            line.strip_prefix("VmRSS:")?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        });
+        Ok((ticks / 100.0, memory.unwrap_or_default()))
     }
 
     /// Its log so far.

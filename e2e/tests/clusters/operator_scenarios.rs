@@ -5,7 +5,7 @@ use breakwater_e2e::cluster::Assets;
 use breakwater_e2e::runner::Runner;
 
 use crate::operator_stage::Stage;
-use crate::{operator_crash, operator_lease, operator_secrets, operator_watch};
+use crate::{operator_crash, operator_lease, operator_scale, operator_secrets, operator_watch};
 
 /// Runs them one after another on one API server.
 pub(crate) async fn run(assets: &Assets, runner: &mut Runner) -> Result<()> {
@@ -41,6 +41,10 @@ pub(crate) async fn run(assets: &Assets, runner: &mut Runner) -> Result<()> {
     scenario!(
         "with its definition gone every site stays published",
         operator_watch::with_its_definition_gone_every_site_stays_published
+    );
+    scenario!(
+        "a thousand sites take few writes and little time",
+        operator_scale::a_thousand_sites_take_few_writes_and_little_time
     );
     Ok(())
 }

@@ -17,8 +17,8 @@ mod statuses;
 mod withdrawals;
 mod writes;
 
-use notes::UnderWay;
 pub use notes::{Announcement, Seen, Status};
+use notes::{Patience, UnderWay};
 pub use region::RegionState;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -142,8 +142,8 @@ pub struct State {
     /// Statuses that wait for edges, by region.
     unsettled: BTreeMap<String, BTreeSet<StatusOf>>,
     under_way: HashMap<StatusOf, UnderWay>,
-    /// Since when a status waits for edges.
-    pending_since: HashMap<StatusOf, Instant>,
+    /// Statuses that aren't written yet, since what they wait for is soon there.
+    patience: HashMap<StatusOf, Patience>,
     /// What people are to be told.
     announcements: Vec<Announcement>,
 
@@ -191,7 +191,7 @@ impl State {
             carried: HashMap::new(),
             unsettled: BTreeMap::new(),
             under_way: HashMap::new(),
-            pending_since: HashMap::new(),
+            patience: HashMap::new(),
             announcements: Vec::new(),
             highest: Highest::default(),
             told_of_a_rewind: false,

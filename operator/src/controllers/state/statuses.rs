@@ -12,7 +12,7 @@ use breakwater_render::{PolicyKind, StatusUpdate};
 use k8s_openapi::api::core::v1::ObjectReference;
 use serde_json::json;
 
-use super::notes::{Announcement, Status, UnderWay};
+use super::notes::{Announcement, Patience, Status, UnderWay};
 use super::region::RegionState;
 use super::{Begin, State, StatusOf, Task};
 use crate::publish::{Lane, Resource, Write, notices, with_times};
@@ -20,6 +20,9 @@ use crate::regions::{NodeRoom, RegionFacts, region_conditions, shortage};
 
 /// How long a status that only waits for edges isn't written: most are there sooner, and one write is enough.
 const EDGES_MAY_TAKE: Duration = Duration::from_millis(800);
+
+/// How long a status isn't written whose Secret hasn't been yet: it would say nothing but that.
+const WRITES_MAY_TAKE: Duration = Duration::from_secs(10);
 
 /// How often the counts of a region's status are written at most.
 const COUNTS_EVERY: Duration = Duration::from_secs(3);
@@ -74,7 +77,7 @@ impl State {
         if let Some(old) = self.updates.remove(of) {
             self.drop_carriers(of, &old);
         }
-        self.pending_since.remove(of);
+        self.patience.remove(of);
         for set in self.unsettled.values_mut() {
             set.remove(of);
         }
@@ -122,12 +125,16 @@ impl State {
             .iter()
             .map(|w| w.position.region.clone())
             .collect();
+        let written = !update
+            .carriers
+            .iter()
+            .any(|wanted| self.secrets.publishes.contains_key(&wanted.position));
         self.settle(of, &regions, settled);
         if same {
-            self.pending_since.remove(of);
+            self.patience.remove(of);
             return Begin::Nothing;
         }
-        if let Some(at) = self.not_before(of, waits, &status, now) {
+        if let Some(at) = self.not_before(of, waits.then_some(written), &status, now) {
             return Begin::Later(at);
         }
         let write = self.status_write(of, &status);
@@ -147,8 +154,15 @@ impl State {
         }
     }
 
-    /// Until when a status had better not be written.
-    fn not_before(&mut self, of: &StatusOf, waits: bool, status: &Status, now: Instant) -> Option<Instant> {
+    /// Until when a status had better not be written. `waits`: for edges, and whether what they are to load is
+    /// written.
+    fn not_before(
+        &mut self,
+        of: &StatusOf,
+        waits: Option<bool>,
+        status: &Status,
+        now: Instant,
+    ) -> Option<Instant> {
         if let (StatusOf::Region(name), Status::Region(status)) = (of, status)
             && let Some(told) = self.regions.get(name).and_then(|region| region.told)
         {
@@ -157,11 +171,26 @@ impl State {
             let at = told + COUNTS_EVERY;
             return (only_counts && at > now).then_some(at);
         }
-        if !waits {
-            self.pending_since.remove(of);
+        let Some(written) = waits else {
+            self.patience.remove(of);
             return None;
+        };
+        let patience = self.patience.entry(of.clone()).or_insert(Patience {
+            since: now,
+            written,
+            written_at: now,
+        });
+        if written && !patience.written {
+            // The clock for edges starts when they have something to load.
+            patience.written_at = now;
         }
-        let at = *self.pending_since.entry(of.clone()).or_insert(now) + EDGES_MAY_TAKE;
+        patience.written = written;
+        let longest = patience.since + WRITES_MAY_TAKE;
+        let at = if written {
+            longest.min(patience.written_at + EDGES_MAY_TAKE)
+        } else {
+            longest
+        };
         (at > now).then_some(at)
     }
 
@@ -324,7 +353,7 @@ impl State {
         let Some(UnderWay { status, notices }) = self.under_way.remove(of) else {
             return;
         };
-        self.pending_since.remove(of);
+        self.patience.remove(of);
         if let StatusOf::Region(name) = of
             && let Some(region) = self.regions.get_mut(name)
         {

@@ -31,8 +31,11 @@ pub enum BeginMode {
     /// Join a fetch under way, or make one that others can join.
     Shared,
     /// Neither: after [`HeadEvent::Leave`](crate::HeadEvent), and for a hit-for-miss. The answer may still be
-    /// stored. Requests with `Authorization`, `Range` or `no-store` are alone whatever is asked for.
+    /// stored. Requests with `Authorization`, `Range` or `no-store` that ask for `Shared` are alone all the same.
     Alone,
+    /// As `Shared`, for a validation that nobody waits for: whoever caused it, and whatever the last answer
+    /// was, one is enough.
+    Background,
 }
 
 /// A request that needs its origin.
@@ -132,9 +135,13 @@ impl Cache {
     /// Begins, or joins, a fetch from the origin.
     pub fn begin(&self, request: &BeginRequest<'_>) -> Begin {
         let shared = &self.shared;
-        let alone = request.mode == BeginMode::Alone
-            || is_personal(request.fields)
-            || shared.is_marked(request.key.hash, request.now);
+        let alone = match request.mode {
+            BeginMode::Alone => true,
+            BeginMode::Background => false,
+            BeginMode::Shared => {
+                is_personal(request.fields) || shared.is_marked(request.key.hash, request.now)
+            }
+        };
         if alone {
             return shared.lead(request, false);
         }

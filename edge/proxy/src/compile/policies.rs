@@ -42,10 +42,10 @@ impl Shared {
         })
     }
 
-    /// The shared policies of a site, those for all sites first.
+    /// The shared policies of a site, the more specific first: those that select it, then those for all sites.
     fn of<'a>(&'a self, site: &'a SiteConfig) -> Result<Vec<&'a Part>, CompileError> {
         let mut seen = Vec::new();
-        for id in self.all_sites.iter().chain(&site.shared) {
+        for id in site.shared.iter().chain(&self.all_sites) {
             if !seen.contains(&id) {
                 seen.push(id);
             }
@@ -71,7 +71,7 @@ impl Shared {
         Ok(of_mode(Mode::Enforced).chain(of_mode(Mode::Default)).collect())
     }
 
-    /// The platform's cache policies for a site: the first enforced one and the first default one.
+    /// The platform's cache policies for a site: of each mode the most specific.
     pub(super) fn caches<'a>(&'a self, site: &'a SiteConfig) -> Result<SharedCaches<'a>, CompileError> {
         let parts = self.of(site)?;
         let first = |wanted: Mode| {

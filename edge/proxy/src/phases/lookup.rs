@@ -125,12 +125,18 @@ fn stale(
             Ok(begin(cx, target, Some(&stale.hit), BeginMode::Shared, scratch))
         };
     }
-    // One validates in the background, everybody is served at once.
-    let fill = match start(cx, target, Some(&stale.hit), BeginMode::Shared, scratch) {
-        Started::Lead { fill, .. } => fill,
-        Started::Join(_) => None,
-        Started::Found(hit) => return Ok(serve::hit(cx, hit, CacheStatus::new(Served::Hit), None, scratch)),
-    };
+    // One validates in the background, everybody is served at once. What a request that forbids storing brings
+    // would be of no use.
+    let mut fill = None;
+    if !RequestDirectives::of(&cx.head.fields).no_store {
+        match start(cx, target, Some(&stale.hit), BeginMode::Background, scratch) {
+            Started::Lead { fill: begun, .. } => fill = begun,
+            Started::Join(_) => {}
+            Started::Found(hit) => {
+                return Ok(serve::hit(cx, hit, CacheStatus::new(Served::Hit), None, scratch));
+            }
+        }
+    }
     let status = CacheStatus {
         detail: Some(reason),
         ..CacheStatus::new(Served::Hit)

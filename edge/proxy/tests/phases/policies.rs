@@ -64,6 +64,7 @@ fn enforced_wins_then_the_route_the_site_the_platforms_default_and_rfc_9111() {
     };
     let parts = [
         cache_part("enforced", Mode::Enforced, 5_000),
+        cache_part("enforced for some", Mode::Enforced, 6_000),
         cache_part("default", Mode::Default, 2_000),
         cache_part("later", Mode::Default, 1_000),
     ];
@@ -74,7 +75,10 @@ fn enforced_wins_then_the_route_the_site_the_platforms_default_and_rfc_9111() {
     assert_eq!(ttl(config(true, true, &["enforced"]), &none), "5");
     assert_eq!(ttl(config(true, true, &[]), &default), "4");
     assert_eq!(ttl(config(false, true, &[]), &default), "3");
-    assert_eq!(ttl(config(false, false, &["later"]), &default), "2");
+    assert_eq!(ttl(config(false, false, &[]), &default), "2");
+    // A policy that selects the site is more specific than one for every site.
+    assert_eq!(ttl(config(false, false, &["later"]), &default), "1");
+    assert_eq!(ttl(config(true, true, &["enforced for some"]), &enforced), "6");
     assert_eq!(ttl(config(false, false, &["later"]), &none), "1");
     assert_eq!(ttl(config(false, false, &[]), &none), "none");
 }

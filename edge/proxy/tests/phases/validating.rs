@@ -153,6 +153,52 @@ fn a_stale_answer_is_served_while_one_request_validates_it() {
     assert_eq!(world.refused(Request::get("/")).body, "new");
 }
 
+/// Or a flood of such requests would be a flood on the origin.
+#[test]
+fn in_the_background_one_validates_whoever_asks() {
+    let answer = Answer::new(
+        200,
+        &[
+            ("cache-control", "public, max-age=10, stale-while-revalidate=600"),
+            ("etag", "\"1\""),
+        ],
+        "old",
+    );
+    let mut world = World::shop(|_| ());
+    world.exchange(Request::get("/"), &answer);
+    world.wait(Duration::from_secs(20));
+    let served = |world: &mut World, name, value| {
+        let client = world.open(Request::get("/").with(name, value));
+        assert_eq!(world.got(client).body, "old", "{name}");
+    };
+    served(&mut world, "cache-control", "no-store");
+    assert_eq!(world.asked.len(), 1, "what it brings could not be stored");
+    for _ in 0..3 {
+        served(&mut world, "range", "bytes=0-0");
+        served(&mut world, "authorization", "Bearer x");
+        served(&mut world, "x", "y");
+    }
+    assert_eq!(world.asked.len(), 2);
+    assert_eq!(world.asked[1].field("range"), None);
+    // Not shared: the next ones don't wait for each other, but they don't ask each for themselves either.
+    world.answer(1, &Answer::new(200, &[("cache-control", "private")], "mine"));
+    for _ in 0..3 {
+        served(&mut world, "x", "y");
+    }
+    assert_eq!(world.asked.len(), 3);
+    world.answer(
+        2,
+        &Answer::new(304, &[("cache-control", "max-age=60"), ("etag", "\"1\"")], ""),
+    );
+    assert!(
+        world
+            .refused(Request::get("/"))
+            .field("cache-status")
+            .unwrap()
+            .contains("hit; ttl=60")
+    );
+}
+
 #[test]
 fn a_stale_answer_stands_in_for_an_origin_that_fails() {
     let mut world = World::shop(|site| {

@@ -110,6 +110,7 @@ impl Edge {
         let control = Control::start().map_err(StartError::Thread)?;
         let origins = Origins::new(OriginsOptions {
             allow_local: options.allow_local_origins,
+            name_servers: options.name_servers.clone(),
             ..OriginsOptions::new(control.handle())
         });
         let (drain, draining) = watch::channel(Drain::No);

@@ -36,6 +36,8 @@ pub struct EdgeOptions {
     /// Allow origins on loopback and other addresses that aren't globally reachable (without a cluster
     /// only).
     pub allow_local_origins: bool,
+    /// Asked for the addresses of origins' names; `None`: those of `/etc/resolv.conf`.
+    pub name_servers: Option<Vec<SocketAddr>>,
     /// What a visitor may cost.
     pub limits: Limits,
 }
@@ -56,6 +58,7 @@ impl Default for EdgeOptions {
             access_log: LogTarget::Stdout,
             pin_workers: true,
             allow_local_origins: false,
+            name_servers: None,
             limits: Limits::default(),
         }
     }

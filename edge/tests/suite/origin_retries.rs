@@ -8,7 +8,7 @@ use breakwater_edge_config::Origin;
 
 use crate::support::client::Raw;
 use crate::support::metrics::{Metrics, measured};
-use crate::support::origin::{RawOrigin, forward_site, origin_at};
+use crate::support::origin::{Nowhere, RawOrigin, forward_site, origin_at};
 use crate::support::server::{Server, Speaks, text};
 use crate::support::{edge_with, options};
 
@@ -27,16 +27,11 @@ async fn set_up(origin: Origin) -> (Edge, Raw) {
     (edge, visitor)
 }
 
-/// An address where nobody listens.
-fn nowhere() -> SocketAddr {
-    RawOrigin::bind().address
-}
-
 #[tokio::test]
 async fn a_request_that_an_endpoint_does_not_take_goes_to_another() {
-    for (what, bad) in [("refused", None), ("hung up", Some(Server::hanging_up()))] {
+    let (nowhere, hanging_up) = (Nowhere::new(), Server::hanging_up());
+    for (what, address) in [("refused", nowhere.address), ("hung up", hanging_up.address)] {
         let good = Server::named("good");
-        let address = bad.as_ref().map_or_else(nowhere, |bad| bad.address);
         let (_edge, mut visitor) = set_up(origin(&[address, good.address], 1)).await;
         for _ in 0..8 {
             let answer = visitor.get(HOST, "/").await;

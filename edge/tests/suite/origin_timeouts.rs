@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use crate::support::client::{Raw, RawAnswer};
-use crate::support::origin::{RawOrigin, caching_site, forward_site, origin_at};
+use crate::support::origin::{Nowhere, RawOrigin, caching_site, forward_site, origin_at};
 use crate::support::{edge_with, options};
 
 /// Limits that no test waits long for: the one that is meant is short.
@@ -110,8 +110,8 @@ async fn an_origin_that_is_silent_in_the_handshake_is_a_connect_timeout() {
 
 #[tokio::test]
 async fn an_origin_where_nobody_listens_is_refused_at_once() {
-    let address = RawOrigin::bind().address;
-    let (_edge, mut visitor) = set_up(&origin_at(&[address])).await;
+    let nowhere = Nowhere::new();
+    let (_edge, mut visitor) = set_up(&origin_at(&[nowhere.address])).await;
     both_are_told(&mut visitor, 502, "origin-connect").await;
 }
 

@@ -1,6 +1,7 @@
 //! Sites, edges and clients for tests.
 
 pub(crate) mod client;
+pub(crate) mod dns;
 pub(crate) mod metrics;
 pub(crate) mod origin;
 pub(crate) mod server;
@@ -53,12 +54,17 @@ pub(crate) fn edge_with(options: EdgeOptions, sites: Vec<SiteBundle>) -> Edge {
 }
 
 pub(crate) fn region() -> Change {
+    region_allowing(&["127.0.0.0/8"])
+}
+
+/// Settings under which origins may have these addresses besides public ones.
+pub(crate) fn region_allowing(nets: &[&str]) -> Change {
     put(
         "region-settings",
         Document::Region(RegionSettings {
             region: "test".to_owned(),
             origin_addresses: AddressPolicy {
-                allow: vec!["127.0.0.0/8".parse().unwrap()],
+                allow: nets.iter().map(|net| net.parse().unwrap()).collect(),
                 deny: Vec::new(),
             },
             ..RegionSettings::default()

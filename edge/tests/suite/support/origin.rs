@@ -7,6 +7,7 @@ use breakwater_edge_config::{
     Balancing, CachePolicy, Endpoint, Endpoints, HostHeader, Origin, OriginProtocol, OriginTimeouts, Retries,
     RouteAction,
 };
+use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 
 use super::client::Raw;
@@ -22,7 +23,11 @@ pub(crate) struct RawOrigin {
 
 impl RawOrigin {
     pub(crate) fn bind() -> Self {
-        let queue = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::bind_to("127.0.0.1:0".parse().unwrap())
+    }
+
+    pub(crate) fn bind_to(place: SocketAddr) -> Self {
+        let queue = std::net::TcpListener::bind(place).unwrap();
         queue.set_nonblocking(true).unwrap();
         let address = queue.local_addr().unwrap();
         let listener = TcpListener::from_std(queue.try_clone().unwrap()).unwrap();
@@ -44,6 +49,25 @@ impl RawOrigin {
         match self.queue.accept() {
             Ok(_) => false,
             Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
+/// An address where nobody listens, and nobody else will while this is held.
+pub(crate) struct Nowhere {
+    _socket: Socket,
+    pub(crate) address: SocketAddr,
+}
+
+impl Nowhere {
+    pub(crate) fn new() -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        socket.bind(&any.into()).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        Self {
+            _socket: socket,
+            address,
         }
     }
 }

@@ -58,8 +58,19 @@ impl Server {
     where
         F: Future<Output = Response<Body>> + Send + 'static,
     {
+        Self::start_at("127.0.0.1:0".parse().unwrap(), speaks, answer)
+    }
+
+    pub(crate) fn start_at<F>(
+        place: SocketAddr,
+        speaks: Speaks,
+        answer: impl Fn(Request<Incoming>) -> F + Clone + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Response<Body>> + Send + 'static,
+    {
         let counts = Arc::new(Counts::default());
-        let listener = listener();
+        let listener = listener(place);
         let address = listener.local_addr().unwrap();
         let counted = Arc::clone(&counts);
         let task = tokio::spawn(async move {
@@ -86,7 +97,7 @@ impl Server {
     /// Takes every connection and drops it when a request has begun to come.
     pub(crate) fn hanging_up() -> Self {
         let counts = Arc::new(Counts::default());
-        let listener = listener();
+        let listener = listener("127.0.0.1:0".parse().unwrap());
         let address = listener.local_addr().unwrap();
         let counted = Arc::clone(&counts);
         let task = tokio::spawn(async move {
@@ -120,8 +131,8 @@ impl Drop for Server {
     }
 }
 
-fn listener() -> TcpListener {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+fn listener(place: SocketAddr) -> TcpListener {
+    let listener = std::net::TcpListener::bind(place).unwrap();
     listener.set_nonblocking(true).unwrap();
     TcpListener::from_std(listener).unwrap()
 }

@@ -21,6 +21,7 @@ use super::exchange;
 use super::handshake;
 use super::meter::{Expired, Meter, Socket};
 use super::sockets::Role;
+use super::stalls::Stalls;
 use super::worker::Local;
 use crate::observe::ConnectionEnd;
 use crate::transport::Transport;
@@ -39,6 +40,8 @@ pub(crate) struct Connection {
     /// It has to be closed now, without a word.
     shut: Cell<Option<Reason>>,
     shut_told: Notify,
+    /// Streams that are being sent to.
+    pub(crate) stalls: Stalls,
 }
 
 impl Connection {
@@ -119,6 +122,7 @@ async fn speak(
         draining: Cell::new(false),
         shut: Cell::new(None),
         shut_told: Notify::new(),
+        stalls: Stalls::default(),
     });
     let service = {
         let connection = Rc::clone(&connection);
@@ -197,17 +201,22 @@ async fn drive<C: Served>(mut served: Pin<&mut C>, connection: &Connection) -> C
         }
         let limits = &local.common.limits;
         let expiry = connection.meter.deadline(limits, connection.is_h2());
-        let wanted = [expiry.map(|(deadline, _)| deadline), last_call]
+        let stalled = connection.stalls.first();
+        let wanted = [expiry.map(|(deadline, _)| deadline), last_call, stalled]
             .into_iter()
             .flatten()
             .min();
         if clock.poll(cx, wanted).is_pending() {
             return Poll::Pending;
         }
+        let now = Instant::now();
         if let Some((deadline, why)) = expiry
-            && deadline <= Instant::now()
+            && deadline <= now
         {
             return Poll::Ready(expire(why, connection));
+        }
+        if stalled.is_some_and(|deadline| deadline <= now) {
+            return Poll::Ready(ConnectionEnd::Stalled);
         }
         // The last call has passed.
         last_call = None;

@@ -131,6 +131,11 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
+    /// Silence is normal.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.streaming
+    }
+
     /// From now on silence is normal.
     pub(crate) fn set_streaming(&mut self) {
         if !std::mem::replace(&mut self.streaming, true) {

@@ -17,6 +17,7 @@ mod head;
 mod meter;
 mod outgoing;
 mod sockets;
+mod stalls;
 mod tls;
 mod unread;
 mod upgrade;

@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::ask::AnswerBody;
 use super::exchange::Exchange;
 use super::head::{fields, header_map};
+use super::stalls::Taking;
 
 /// Most bytes that are handed to hyper at a time.
 const PART_BYTES: usize = 64 << 10;
@@ -54,6 +55,8 @@ impl std::error::Error for Truncated {}
 pub(crate) struct Outgoing {
     payload: Payload,
     exchange: Option<Box<Exchange>>,
+    /// Over HTTP/2: how its visitor takes it.
+    taking: Option<Taking>,
 }
 
 impl Outgoing {
@@ -65,6 +68,7 @@ impl Outgoing {
         };
         Self {
             payload,
+            taking: Taking::new(&exchange.connection),
             exchange: Some(Box::new(exchange)),
         }
     }
@@ -74,6 +78,7 @@ impl Outgoing {
         Self {
             payload: Payload::Nothing,
             exchange: None,
+            taking: None,
         }
     }
 
@@ -95,6 +100,9 @@ impl Outgoing {
     fn count(&mut self, data: &Bytes) {
         if let Some(exchange) = &mut self.exchange {
             exchange.end.body_bytes += data.len() as u64;
+            if let Some(taking) = &mut self.taking {
+                taking.handed(data.len(), exchange.in_flight.is_streaming());
+            }
         }
     }
 
@@ -157,6 +165,9 @@ impl Body for Outgoing {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Truncated>>> {
         let this = self.get_mut();
+        if let Some(taking) = &mut this.taking {
+            taking.ready();
+        }
         let frame = ready!(this.poll_payload(cx));
         if let Some(Ok(frame)) = &frame
             && let Some(data) = frame.data_ref()

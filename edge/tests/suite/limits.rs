@@ -4,7 +4,8 @@ use breakwater_edge::{EdgeOptions, Limits};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use crate::support::client::{Raw, get, h2};
+use crate::support::client::{Raw, get, h2, whole};
+use crate::support::origin::{RawOrigin, forward_site, origin_at};
 use crate::support::tls::{Authority, TLS13, connect};
 use crate::support::{PATIENCE, edge_with, fixed_site, options, with_certificate};
 
@@ -120,6 +121,94 @@ async fn an_http2_connection_without_streams_is_closed_at_its_limit() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     assert_at(300, start.elapsed());
+}
+
+/// What is far more than any buffer on the way to a visitor holds.
+const LARGE: usize = 32 << 20;
+
+fn least_rate() -> EdgeOptions {
+    limits(|l| {
+        l.rate_grace = Duration::from_millis(300);
+        l.min_rate_bytes = 1 << 20;
+    })
+}
+
+#[tokio::test]
+async fn a_visitor_that_takes_nothing_of_its_answer_is_cut_off_at_the_limit() {
+    let edge = edge_with(
+        least_rate(),
+        vec![fixed_site("a", "a.example", &"x".repeat(LARGE))],
+    );
+    let mut client = Raw::connect(edge.addresses().http[0]).await;
+    let start = Instant::now();
+    client.send("GET / HTTP/1.1\r\nhost: a.example\r\n\r\n").await;
+    // Nothing is read. That the edge has given up shows when it doesn't take another byte.
+    while client.io.try_write(b"G").is_ok() {
+        assert!(start.elapsed() < PATIENCE, "the connection doesn't end");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_at(300, start.elapsed());
+}
+
+#[tokio::test]
+async fn a_stream_whose_window_stays_shut_is_cut_off_at_the_limit() {
+    let authority = Authority::new();
+    let site = with_certificate(
+        fixed_site("a", "a.example", &"x".repeat(LARGE)),
+        &["a.example"],
+        authority.issue(&["a.example"]),
+    );
+    let edge = edge_with(least_rate(), vec![site]);
+    let tls = authority.client(&["h2"], TLS13);
+    let io = connect(&tls, edge.addresses().https[0], "a.example")
+        .await
+        .unwrap();
+    let mut sender = h2(io).await;
+    let start = Instant::now();
+    let answer = sender.send_request(get("https://a.example/")).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    while !sender.is_closed() {
+        assert!(start.elapsed() < PATIENCE, "the connection doesn't end");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_at(300, start.elapsed());
+    drop(answer);
+}
+
+#[tokio::test]
+async fn a_stream_that_is_read_in_time_is_sent_whole() {
+    let authority = Authority::new();
+    let site = with_certificate(
+        fixed_site("a", "a.example", &"x".repeat(LARGE)),
+        &["a.example"],
+        authority.issue(&["a.example"]),
+    );
+    let edge = edge_with(least_rate(), vec![site]);
+    let tls = authority.client(&["h2"], TLS13);
+    let io = connect(&tls, edge.addresses().https[0], "a.example")
+        .await
+        .unwrap();
+    let mut sender = h2(io).await;
+    let answer = sender.send_request(get("https://a.example/")).await.unwrap();
+    assert_eq!(whole(answer).await.1.len(), LARGE);
+    assert!(!sender.is_closed());
+}
+
+#[tokio::test]
+async fn a_body_that_comes_too_slowly_is_answered_408_at_the_limit() {
+    let origin = RawOrigin::bind();
+    let site = forward_site("a", "a.example", origin_at(&[origin.address]));
+    let edge = edge_with(least_rate(), vec![site]);
+    let mut client = Raw::connect(edge.addresses().http[0]).await;
+    client
+        .send("POST / HTTP/1.1\r\nhost: a.example\r\ncontent-length: 100\r\n\r\nbegun")
+        .await;
+    let start = Instant::now();
+    let _asked = origin.accept().await;
+    let answer = client.answer().await.unwrap();
+    assert_eq!(answer.status, 408);
+    assert_at(300, start.elapsed());
+    assert!(client.ends().await);
 }
 
 #[tokio::test]

@@ -83,8 +83,10 @@ pub enum FailureKind {
     Reset,
     /// The answer is malformed or against the protocol.
     Protocol,
-    /// The client's body couldn't be read to its end.
+    /// The client's body couldn't be read to its end: it went away, or its bytes are no body.
     ClientBody,
+    /// The client's body came slower than allowed.
+    ClientTimeout,
 }
 
 /// A failed attempt.

@@ -62,7 +62,8 @@ impl FailureKind {
             Self::Timeout => Reason::OriginTimeout,
             Self::Reset => Reason::OriginReset,
             Self::Protocol => Reason::OriginProtocol,
-            Self::ClientBody => Reason::BodyTimeout,
+            Self::ClientBody => Reason::MalformedMessage,
+            Self::ClientTimeout => Reason::BodyTimeout,
         }
     }
 }

@@ -22,8 +22,10 @@ pub(crate) struct ClientBody {
 /// Why a visitor's body ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
-    /// The visitor went away, or its framing is wrong.
+    /// The visitor went away.
     Gone,
+    /// Its framing is wrong, or its trailers are.
+    Malformed,
     /// Slower than allowed.
     TooSlow,
 }
@@ -95,7 +97,14 @@ impl Source {
                 ready!(self.patience.poll_exhausted(cx, idle));
                 return Poll::Ready(Some(Err(self.fail(Broken::TooSlow))));
             }
-            Poll::Ready(Some(Err(_))) => return Poll::Ready(Some(Err(self.fail(Broken::Gone)))),
+            Poll::Ready(Some(Err(error))) => {
+                let broken = if is_malformed(&error) {
+                    Broken::Malformed
+                } else {
+                    Broken::Gone
+                };
+                return Poll::Ready(Some(Err(self.fail(broken))));
+            }
             Poll::Ready(None) => {
                 self.incoming = None;
                 return Poll::Ready(None);
@@ -116,7 +125,7 @@ impl Source {
         self.incoming = None;
         let mut passed = FieldBuf::default();
         if !fields(&map).is_ok_and(|lines| trailers::filter(&lines, &mut passed)) {
-            return Poll::Ready(Some(Err(self.fail(Broken::Gone))));
+            return Poll::Ready(Some(Err(self.fail(Broken::Malformed))));
         }
         Poll::Ready((!passed.is_empty()).then(|| Ok(Frame::trailers(header_map(passed.iter())))))
     }
@@ -126,9 +135,23 @@ impl Source {
         self.incoming = None;
         match broken {
             Broken::Gone => io::ErrorKind::ConnectionAborted.into(),
+            Broken::Malformed => io::ErrorKind::InvalidData.into(),
             Broken::TooSlow => io::ErrorKind::TimedOut.into(),
         }
     }
+}
+
+/// Whether the bytes that came are wrong, rather than missing.
+fn is_malformed(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error);
+    let kind = source
+        .and_then(|error| error.downcast_ref::<io::Error>())
+        .map(io::Error::kind);
+    error.is_parse()
+        || matches!(
+            kind,
+            Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
+        )
 }
 
 impl Body for ClientBody {

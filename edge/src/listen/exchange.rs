@@ -260,11 +260,13 @@ impl Exchange {
 
     fn on_failure(&mut self, mut failure: OriginFailure) -> Option<Step> {
         if let Some(broken) = self.client.broken() {
-            failure.kind = FailureKind::ClientBody;
-            self.end.aborted = Some(match broken {
-                Broken::Gone => Reason::ClientGone,
-                Broken::TooSlow => Reason::BodyTimeout,
-            });
+            let (kind, reason) = match broken {
+                Broken::Gone => (FailureKind::ClientBody, Reason::ClientGone),
+                Broken::Malformed => (FailureKind::ClientBody, Reason::MalformedMessage),
+                Broken::TooSlow => (FailureKind::ClientTimeout, Reason::BodyTimeout),
+            };
+            failure.kind = kind;
+            self.end.aborted = Some(reason);
         }
         self.on_event(Event::OriginFailed(failure))
     }
@@ -353,6 +355,9 @@ impl Drop for Exchange {
         };
         if !self.complete && self.end.aborted.is_none() {
             self.end.aborted = Some(Reason::ClientGone);
+            if self.connection.is_h2() {
+                self.connection.note_reset();
+            }
         }
         self.end.request_body_bytes = self.request_body_bytes();
         let local = &self.connection.local;

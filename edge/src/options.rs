@@ -101,7 +101,7 @@ pub struct Limits {
     pub h2_streams: u32,
     /// Most bytes that an HTTP/2 stream may send ahead, and buffers for what it is sent.
     pub h2_window_bytes: u32,
-    /// Most streams that are reset before they were answered, on one HTTP/2 connection.
+    /// Most streams that are reset before they were answered, on one HTTP/2 connection within 10 s.
     pub h2_resets: usize,
 }
 

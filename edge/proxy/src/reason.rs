@@ -129,6 +129,8 @@ reasons! {
     BodyTruncated "body-truncated" 502,
     /// The client went away.
     ClientGone "client-gone" 499,
+    /// The client gave up more requests of one HTTP/2 connection within 10 s than it may; told by the adaptor.
+    TooManyResets "too-many-resets" 0,
 }
 
 impl std::fmt::Display for Reason {

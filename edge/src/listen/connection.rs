@@ -1,4 +1,5 @@
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -30,6 +31,9 @@ use crate::transport::Transport;
 /// its way must not find the door shut.
 const IDLE_DRAIN: Duration = Duration::from_secs(1);
 
+/// In this time [`Limits::h2_resets`](crate::Limits::h2_resets) are counted.
+const RESETS_WITHIN: Duration = Duration::from_secs(10);
+
 /// One visitor's connection, as its requests see it.
 pub(crate) struct Connection {
     pub(crate) local: Rc<Local>,
@@ -40,6 +44,8 @@ pub(crate) struct Connection {
     /// It has to be closed now, without a word.
     shut: Cell<Option<Reason>>,
     shut_told: Notify,
+    /// When streams were reset by the visitor, the last ones.
+    resets: RefCell<VecDeque<Instant>>,
     /// Streams that are being sent to.
     pub(crate) stalls: Stalls,
 }
@@ -57,6 +63,21 @@ impl Connection {
     fn refused(&self, reason: Reason, status: u16) {
         let local = &self.local;
         local.recorder.refused(&self.facts, reason, status, local.now());
+    }
+
+    /// A visitor gave up a request before its answer was complete. Whoever does nothing else makes origins work
+    /// for nobody, and more of them than there may be streams at a time.
+    pub(crate) fn note_reset(&self) {
+        let most = self.local.common.limits.h2_resets;
+        let now = Instant::now();
+        let mut resets = self.resets.borrow_mut();
+        resets.push_back(now);
+        while resets.front().is_some_and(|at| now - *at >= RESETS_WITHIN) {
+            resets.pop_front();
+        }
+        if resets.len() > most {
+            self.shut(Reason::TooManyResets);
+        }
     }
 
     /// Closes the whole connection as soon as the current call returns.
@@ -122,6 +143,7 @@ async fn speak(
         draining: Cell::new(false),
         shut: Cell::new(None),
         shut_told: Notify::new(),
+        resets: RefCell::default(),
         stalls: Stalls::default(),
     });
     let service = {

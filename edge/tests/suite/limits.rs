@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use crate::support::client::{Raw, get, h2, whole};
 use crate::support::origin::{RawOrigin, forward_site, origin_at};
 use crate::support::tls::{Authority, TLS13, connect};
-use crate::support::{PATIENCE, edge_with, fixed_site, options, with_certificate};
+use crate::support::{PATIENCE, edge_with, fixed_site, options, until, with_certificate};
 
 fn limits(change: impl FnOnce(&mut Limits)) -> EdgeOptions {
     let mut options = options();
@@ -192,6 +192,32 @@ async fn a_stream_that_is_read_in_time_is_sent_whole() {
     let answer = sender.send_request(get("https://a.example/")).await.unwrap();
     assert_eq!(whole(answer).await.1.len(), LARGE);
     assert!(!sender.is_closed());
+}
+
+#[tokio::test]
+async fn who_gives_up_more_than_100_requests_in_a_row_loses_the_http2_connection() {
+    let authority = Authority::new();
+    let origin = RawOrigin::bind();
+    let site = with_certificate(
+        forward_site("a", "a.example", origin_at(&[origin.address])),
+        &["a.example"],
+        authority.issue(&["a.example"]),
+    );
+    let edge = edge_with(options(), vec![site]);
+    let tls = authority.client(&["h2"], TLS13);
+    let io = connect(&tls, edge.addresses().https[0], "a.example")
+        .await
+        .unwrap();
+    let mut sender = h2(io).await;
+    for _ in 0..=100 {
+        assert!(!sender.is_closed(), "not before the limit");
+        let answer = sender.send_request(get("https://a.example/"));
+        let mut asked = origin.accept().await;
+        asked.head().await.unwrap();
+        drop(answer);
+        assert!(asked.ends().await, "nobody waits for it any more");
+    }
+    until("the end of the connection", || sender.is_closed()).await;
 }
 
 #[tokio::test]

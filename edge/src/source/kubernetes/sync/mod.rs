@@ -4,6 +4,9 @@
 //! It must never let go of an object that it has only because an answer lacks it in a suspicious way, and
 //! never claim a position (a version in an incarnation) before everything up to it has been handed out.
 
+mod listing;
+mod terms;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use breakwater_edge_config::ContentHash;
@@ -11,151 +14,7 @@ use breakwater_edge_config::bundle::{self, Files, REGION_SECRET};
 use breakwater_edge_config::incarnation::Incarnation;
 
 use super::hold::{self, Hold};
-
-/// A point in the history of the namespace's objects.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Position {
-    /// The history; empty while there is none.
-    pub(super) incarnation: String,
-    /// The version in it.
-    pub(super) version: u64,
-}
-
-/// What a session before this one left behind.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Kept {
-    /// Every object that is held, with the hash of its newest files.
-    pub(super) objects: BTreeMap<String, ContentHash>,
-    /// Everything up to here is held; `None` when that can't be said.
-    pub(super) position: Option<Position>,
-    /// What was held back.
-    pub(super) hold: Hold,
-    /// What is held was once all that there was.
-    pub(super) complete: bool,
-}
-
-/// What the incarnation's object and the collection said at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Probe {
-    /// `None` while there is no such object.
-    pub(super) incarnation: Option<Incarnation>,
-    /// The collection's current version.
-    pub(super) version: u64,
-}
-
-/// What happened.
-#[derive(Clone, Debug)]
-pub(super) enum Input {
-    /// A rest is over.
-    Rested,
-    /// The answer to [`Ask::Probe`].
-    Probed(Probe),
-    /// An object was listed, added or changed.
-    Put {
-        /// Its name.
-        name: String,
-        /// Its version.
-        version: u64,
-        /// What is in it.
-        files: Files,
-    },
-    /// An object was deleted.
-    Deleted {
-        /// Its name.
-        name: String,
-        /// The version of the deletion.
-        version: u64,
-    },
-    /// Nothing more up to this version.
-    Bookmark {
-        /// The version.
-        version: u64,
-        /// It ends the list that a stream began with.
-        list_end: bool,
-    },
-    /// The server doesn't stream lists.
-    StreamRefused,
-    /// A page ended; its objects came before, as [`Input::Put`].
-    Page {
-        /// The list's version.
-        version: u64,
-        /// Where the next page begins.
-        next: Option<String>,
-    },
-    /// The server doesn't know the version, or the page, any more (410).
-    Expired,
-    /// A watch ended as watches do. `at_once`: it hardly lived.
-    Ended {
-        /// It lived less than a second.
-        at_once: bool,
-    },
-    /// Anything else went wrong.
-    Failed,
-    /// A look at the incarnation while watching; `since` is the version that was reached when it was asked
-    /// for.
-    Checked {
-        /// What it saw.
-        probe: Probe,
-        /// [`Sync::version`] before it.
-        since: u64,
-    },
-}
-
-/// What to ask for; it replaces whatever is under way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ask {
-    /// Wait, a random time between the two.
-    Rest {
-        /// Least milliseconds.
-        min_ms: u64,
-        /// Most milliseconds.
-        max_ms: u64,
-    },
-    /// The incarnation and the collection's version.
-    Probe,
-    /// A watch that begins with a list.
-    Stream,
-    /// A page of a list; the first without a token.
-    Page(Option<String>),
-    /// A watch from this version on.
-    Watch(u64),
-}
-
-/// What to do, in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Action {
-    /// The object is new or another.
-    Put {
-        /// Its name.
-        name: String,
-        /// Hash of its files.
-        hash: ContentHash,
-        /// What is in it.
-        files: Files,
-    },
-    /// The object is gone.
-    Remove {
-        /// Its name.
-        name: String,
-    },
-    /// Position or hold changed; everything before is to be kept first.
-    Moved,
-    /// The next request.
-    Ask(Ask),
-}
-
-/// Why everything is listed anew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ListReason {
-    /// There is no position to resume from.
-    NoPosition,
-    /// The server doesn't know the version any more.
-    Expired,
-    /// The version went backwards: the store was restored.
-    Rewound,
-    /// Another incarnation.
-    OtherIncarnation,
-}
+pub(super) use terms::{Action, Ask, Input, Kept, ListReason, Position, Probe};
 
 #[derive(Debug)]
 enum Phase {
@@ -433,79 +292,6 @@ impl Sync {
         }
     }
 
-    fn stream_refused(&mut self, out: &mut Vec<Action>) {
-        if let Phase::Listing { streamed, seen, .. } = &mut self.phase {
-            *streamed = false;
-            seen.clear();
-            out.push(Action::Ask(Ask::Page(None)));
-        }
-    }
-
-    fn page(&mut self, version: u64, next: Option<String>, out: &mut Vec<Action>) {
-        if !matches!(self.phase, Phase::Listing { streamed: false, .. }) {
-            return;
-        }
-        if next.is_some() {
-            out.push(Action::Ask(Ask::Page(next)));
-            return;
-        }
-        self.listed(version, out);
-        out.push(Action::Ask(Ask::Watch(version)));
-    }
-
-    /// A list is whole: drops what it lacks, or holds it.
-    fn listed(&mut self, version: u64, out: &mut Vec<Action>) {
-        let Phase::Listing { seen, said, .. } = std::mem::replace(&mut self.phase, Phase::Watching) else {
-            return;
-        };
-        let before: BTreeSet<&str> = self.held.keys().map(String::as_str).collect();
-        let before = before
-            .into_iter()
-            .filter(|name| !self.hold.names.contains(*name))
-            .collect();
-        let missing = self
-            .held
-            .keys()
-            .filter(|name| !seen.contains(*name) && !self.hold.names.contains(*name));
-        let missing: BTreeSet<String> = missing.cloned().collect();
-        self.hold.broken_history = if self.hold.names.is_empty() {
-            !self.continues
-        } else {
-            self.hold.broken_history || !self.continues
-        };
-        if hold::shrank(&before, &seen, &missing) {
-            self.hold.names.extend(missing);
-        } else {
-            for name in missing {
-                self.let_go(name, out);
-            }
-        }
-        let incarnation = said.as_ref().map(|said| said.id.clone()).unwrap_or_default();
-        self.position = Some(Position { incarnation, version });
-        self.list_why = None;
-        self.continues = true;
-        self.failures = 0;
-        self.note_complete();
-        self.leave_future();
-        self.release(said.as_ref(), out);
-        out.push(Action::Moved);
-    }
-
-    /// Lets go of what is held back, as far as somebody stands behind its absence.
-    fn release(&mut self, said: Option<&Incarnation>, out: &mut Vec<Action>) {
-        let (Some(said), false) = (said, self.hold.names.is_empty()) else {
-            return;
-        };
-        let released = self.hold.released(said, self.believed_sites());
-        if released.is_empty() {
-            return;
-        }
-        for name in released {
-            self.let_go(name, out);
-        }
-        out.push(Action::Moved);
-    }
-
     fn ended(&mut self, at_once: bool, out: &mut Vec<Action>) {
         if at_once || !matches!(self.phase, Phase::Watching) {
             return self.failed(out);
@@ -544,9 +330,7 @@ fn backoff_ms(failures: u32) -> (u64, u64) {
 }
 
 #[cfg(test)]
-#[path = "sync_tests.rs"]
 mod tests;
 
 #[cfg(test)]
-#[path = "sync_model.rs"]
 mod model;

@@ -10,8 +10,9 @@ use crate::options::LogTarget;
 /// A worker hands its lines over when it has this many bytes of them.
 const BATCH_BYTES: usize = 32 << 10;
 
-/// Batches that may wait for the writer: 8 MiB at most.
-const QUEUE: usize = 256;
+/// Batches that may wait for the writer. One is at most this size and a line, which is no longer than that:
+/// 8 MiB.
+const QUEUE: usize = 128;
 
 /// The access log's writer, a thread of its own.
 #[derive(Debug)]

@@ -174,6 +174,16 @@ fn is_zero(n: &u8) -> bool {
     *n == 0
 }
 
+/// Most bytes of what a visitor wrote that stand in a line of the log; the rest is left out. A line is part of
+/// what may wait for the log's writer.
+const MAX_METHOD_BYTES: usize = 32;
+const MAX_TARGET_BYTES: usize = 8 << 10;
+const MAX_FIELD_BYTES: usize = 1 << 10;
+
+fn text(bytes: &[u8], most: usize) -> Cow<'_, str> {
+    String::from_utf8_lossy(bytes.get(..most).unwrap_or(bytes))
+}
+
 fn write_line(out: &mut Vec<u8>, record: &Record<'_>, connection: u64) {
     let start = out.len();
     let cache = CACHES.get(cache_index(record.cache.as_ref())).copied();
@@ -187,9 +197,9 @@ fn write_line(out: &mut Vec<u8>, record: &Record<'_>, connection: u64) {
         connection,
         protocol: record.protocol.as_str(),
         tls: record.tls,
-        method: String::from_utf8_lossy(record.method),
+        method: text(record.method, MAX_METHOD_BYTES),
         host: record.host,
-        target: String::from_utf8_lossy(record.target),
+        target: text(record.target, MAX_TARGET_BYTES),
         status: record.status,
         reason: record.reason.map(Reason::as_str),
         cache: record.cache.and(cache),
@@ -199,8 +209,8 @@ fn write_line(out: &mut Vec<u8>, record: &Record<'_>, connection: u64) {
         request_body_bytes: record.request_body_bytes,
         duration_us: record.duration.as_micros(),
         answer_us: record.time_to_answer.map(|time| time.as_micros()),
-        user_agent: record.user_agent.map(String::from_utf8_lossy),
-        referer: record.referer.map(String::from_utf8_lossy),
+        user_agent: record.user_agent.map(|value| text(value, MAX_FIELD_BYTES)),
+        referer: record.referer.map(|value| text(value, MAX_FIELD_BYTES)),
     };
     if serde_json::to_writer(&mut *out, &line).is_err() {
         // Only the writer could fail, and memory doesn't; never leave half a line.

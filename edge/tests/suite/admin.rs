@@ -132,3 +132,32 @@ async fn each_request_is_a_line_of_the_log_with_its_reason() {
         (&"unknown.example".into(), &"t".into())
     );
 }
+
+#[tokio::test]
+async fn a_line_of_the_log_is_bounded_whatever_the_visitor_writes() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("access.log");
+    let options = EdgeOptions {
+        access_log: LogTarget::File(log.clone()),
+        ..options()
+    };
+    let edge = edge_with(options, vec![fixed_site("a", "a.example", "hello")]);
+    let mut client = Raw::connect(edge.addresses().http[0]).await;
+    let (target, agent) = ("t".repeat(9 << 10), "\"".repeat(9 << 10));
+    client
+        .send(&format!(
+            "GET /{target} HTTP/1.1\r\nhost: a.example\r\nuser-agent: {agent}\r\nreferer: {agent}\r\n\r\n"
+        ))
+        .await;
+    assert_eq!(client.answer().await.unwrap().status, 414);
+    until("the line", || {
+        std::fs::read_to_string(&log).unwrap().lines().count() == 1
+    })
+    .await;
+    let text = std::fs::read_to_string(&log).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(line["target"].as_str().unwrap().len(), 8 << 10);
+    assert_eq!(line["user_agent"].as_str().unwrap().len(), 1 << 10);
+    assert_eq!(line["referer"].as_str().unwrap().len(), 1 << 10);
+    assert_eq!(line["reason"], "target-too-long");
+}

@@ -50,9 +50,8 @@ impl Hotlink {
             return true;
         }
         let file = path.rsplit(|b| *b == b'/').next().unwrap_or_default();
-        self.extensions
-            .iter()
-            .any(|protected| has_extension(file, protected))
+        let end = Ending::of(file);
+        self.extensions.iter().any(|protected| end.is(protected))
     }
 
     fn trusts(&self, host: &[u8]) -> bool {
@@ -83,21 +82,35 @@ fn own_path<'u>(url: &'u [u8], own: &[HostPattern]) -> Option<&'u [u8]> {
     path.split(|b| matches!(b, b'?' | b'#')).next()
 }
 
-/// Whether a file's name ends in a dot and this extension. Origins decode, and many leave out parameters
-/// behind a semicolon.
-fn has_extension(file: &[u8], extension: &[u8]) -> bool {
-    let bytes = || decode(file).take_while(|b| *b != b';');
-    let Some(dot) = bytes()
-        .count()
-        .checked_sub(extension.len() + 1)
-        .filter(|dot| bytes().nth(*dot) == Some(b'.'))
-    else {
-        return false;
-    };
-    bytes()
-        .skip(dot + 1)
-        .map(|b| b.to_ascii_lowercase())
-        .eq(extension.iter().map(u8::to_ascii_lowercase))
+/// Longest extension that is compared; the kinds allow no longer one.
+const MAX_EXTENSION: usize = 16;
+
+/// The end of a file's name, found in one pass over it: names are visitors' and long, extensions may be many.
+/// Origins decode, and many leave out parameters behind a semicolon.
+struct Ending {
+    /// The last bytes before any semicolon, decoded and small; the newest last.
+    bytes: [u8; MAX_EXTENSION + 1],
+}
+
+impl Ending {
+    fn of(file: &[u8]) -> Self {
+        let mut bytes = [0; MAX_EXTENSION + 1];
+        for byte in decode(file).take_while(|b| *b != b';') {
+            bytes.rotate_left(1);
+            if let Some(last) = bytes.last_mut() {
+                *last = byte.to_ascii_lowercase();
+            }
+        }
+        Self { bytes }
+    }
+
+    /// A dot and this extension.
+    fn is(&self, extension: &[u8]) -> bool {
+        let dot = MAX_EXTENSION.checked_sub(extension.len());
+        dot.and_then(|dot| self.bytes.get(dot..))
+            .and_then(<[u8]>::split_first)
+            .is_some_and(|(dot, rest)| *dot == b'.' && rest.eq_ignore_ascii_case(extension))
+    }
 }
 
 /// Bytes of a path, percent-decoded (RFC 3986 §2.1); what is no encoding stays as it is.
@@ -190,6 +203,11 @@ mod tests {
             ("/a.jpg;x", Some("https://evil.example/"), true),
             ("/a.jpg%3bx", Some("https://evil.example/"), true),
             ("/a.jpg%zz", Some("https://evil.example/"), false),
+            ("/.jpg", Some("https://evil.example/"), true),
+            ("/a.jpg;a;b.png", Some("https://evil.example/"), true),
+            ("/a.png;b.jpg", Some("https://evil.example/"), false),
+            ("/a.xjpg", Some("https://evil.example/"), false),
+            ("/a.averyveryverylong", Some("https://evil.example/"), false),
             ("/a.jpg", Some("data:x"), true),
             ("/a.png", Some("https://evil.example/"), false),
             ("/jpg", Some("https://evil.example/"), false),

@@ -120,6 +120,14 @@ impl ApiServer {
         self.directory.join("admin.kubeconfig")
     }
 
+    /// A kubeconfig with this bearer token, for the user `name`.
+    pub fn kubeconfig_with_token(&self, name: &str, token: &str) -> Result<PathBuf> {
+        let path = self.directory.join(format!("{name}.kubeconfig"));
+        let text = control_plane::kubeconfig(&self.directory, "127.0.0.1", self.port, token);
+        fs::write(&path, text)?;
+        Ok(path)
+    }
+
     /// A client with this bearer token.
     pub fn client_with_token(&self, token: &str) -> Result<Client> {
         let mut config = kube::Config::new(format!("https://127.0.0.1:{}", self.port).parse()?);

@@ -8,6 +8,7 @@ mod latency;
 mod objects;
 mod operator_crash;
 mod operator_lease;
+mod operator_rights;
 mod operator_scale;
 mod operator_scenarios;
 mod operator_secrets;

@@ -5,7 +5,9 @@ use breakwater_e2e::cluster::Assets;
 use breakwater_e2e::runner::Runner;
 
 use crate::operator_stage::Stage;
-use crate::{operator_crash, operator_lease, operator_scale, operator_secrets, operator_watch};
+use crate::{
+    operator_crash, operator_lease, operator_rights, operator_scale, operator_secrets, operator_watch,
+};
 
 /// Runs them one after another on one API server.
 pub(crate) async fn run(assets: &Assets, runner: &mut Runner) -> Result<()> {
@@ -45,6 +47,10 @@ pub(crate) async fn run(assets: &Assets, runner: &mut Runner) -> Result<()> {
     scenario!(
         "a thousand sites take few writes and little time",
         operator_scale::a_thousand_sites_take_few_writes_and_little_time
+    );
+    scenario!(
+        "trouble in one region's namespace is told and stays there",
+        operator_rights::trouble_in_one_namespace_is_told_and_stays_there
     );
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! An API server without kubelets, operators as processes beside it, and what must be true in the end.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -36,6 +37,8 @@ const REQUESTS: usize = 16;
 pub(crate) struct Stage {
     pub(crate) server: ApiServer,
     pub(crate) sender: Sender,
+    /// Kubernetes' own programs.
+    pub(crate) programs: PathBuf,
     binaries: PathBuf,
     directory: PathBuf,
     /// Operators so far: each has a log of its own.
@@ -60,6 +63,7 @@ impl Stage {
         let mut stage = Self {
             server,
             sender,
+            programs: assets.programs.clone(),
             binaries: assets.binaries.clone(),
             directory,
             operators: 0,
@@ -87,10 +91,20 @@ impl Stage {
         self.same_operator()
     }
 
+    /// Starts an operator with the rights of a kubeconfig.
+    pub(crate) fn operator_as(&mut self, kubeconfig: &Path) -> Result<Operator> {
+        self.operators += 1;
+        self.spawn(kubeconfig)
+    }
+
     /// Starts an operator in the newest Pod, whose container has ended.
     pub(crate) fn same_operator(&self) -> Result<Operator> {
+        self.spawn(&self.server.kubeconfig())
+    }
+
+    fn spawn(&self, kubeconfig: &Path) -> Result<Operator> {
         let name = format!("operator-{}", self.operators);
-        Operator::start(&self.binaries, &self.directory, &self.server.kubeconfig(), &name)
+        Operator::start(&self.binaries, &self.directory, kubeconfig, &name)
     }
 
     /// An edge that acknowledges everything.
@@ -135,6 +149,17 @@ impl Stage {
             );
         }
         Ok(published)
+    }
+
+    /// An error until these sites are published with this port.
+    pub(crate) async fn are_published(&self, mut numbers: Range<usize>, port: u16) -> Result<()> {
+        let published = self.published().await?;
+        let wrong = numbers.find(|number| {
+            let secret = published.get(&format!("site{number}"));
+            !secret.is_some_and(|secret| document(secret).contains(&port.to_string()))
+        });
+        ensure!(wrong.is_none(), "site{} isn't", wrong.unwrap_or_default());
+        Ok(())
     }
 
     /// Waits until every site is published and its status says so, and nothing else is published.
@@ -214,6 +239,12 @@ pub(crate) fn files(secret: &Secret) -> Files {
     data.into_iter().map(|(name, bytes)| (name, bytes.0)).collect()
 }
 
+fn document(secret: &Secret) -> String {
+    let files = files(secret);
+    let document = files.get(bundle::DOCUMENT_FILE).map_or(&[][..], |bytes| bytes);
+    String::from_utf8_lossy(document).into_owned()
+}
+
 fn is_true(site: &EdgeSite, secret: &Secret, edges: bool) -> Result<()> {
     ensure!(
         secret.name_any().starts_with(SITE_SECRET_PREFIX),
@@ -245,8 +276,7 @@ fn is_true(site: &EdgeSite, secret: &Secret, edges: bool) -> Result<()> {
         .first()
         .and_then(|o| o.addresses.first())
         .map(|a| a.port);
-    let document =
-        String::from_utf8_lossy(files(secret).get("breakwater.json").map_or(&[][..], |b| b)).into_owned();
+    let document = document(secret);
     let port = port.context("no port")?;
     ensure!(
         document.contains(&port.to_string()),

@@ -59,10 +59,29 @@ fn run_to_end(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<
     Ok(ExitCode::SUCCESS)
 }
 
+/// What others' crates say, unless `RUST_LOG` names them: each failure is told by whoever asked, once, while
+/// these repeat it at every try.
+const QUIET: [(&str, &str); 4] = [
+    ("hyper", "error"),
+    ("h2", "error"),
+    ("kube_client", "off"),
+    ("kube_runtime", "off"),
+];
+
 /// JSON lines on standard error; `RUST_LOG` says how much.
 fn start_logging(level: &str) {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new(format!("{level},hyper=error,h2=error")));
+    let said = std::env::var("RUST_LOG")
+        .ok()
+        .filter(|said| EnvFilter::try_new(said).is_ok());
+    let said = said.unwrap_or_else(|| level.to_owned());
+    let mut directives = said.clone();
+    for (target, level) in QUIET {
+        let family = target.split('_').next().unwrap_or(target);
+        if !said.contains(family) {
+            directives = format!("{target}={level},{directives}");
+        }
+    }
+    let filter = EnvFilter::new(directives);
     tracing_subscriber::fmt()
         .json()
         .with_writer(std::io::stderr)

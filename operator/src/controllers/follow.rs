@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures::StreamExt;
+use kube::core::Status;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
@@ -16,6 +17,9 @@ use super::sighting::{Item, Key, Sighting, Source, What};
 /// watch is missing is a second in which nothing is published.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
+/// Longest pause where rights are missing: that takes a person.
+const FORBIDDEN: Duration = Duration::from_secs(4);
+
 /// How long until a kind that doesn't exist is looked for again.
 const UNKNOWN_KIND: Duration = Duration::from_mins(5);
 
@@ -23,8 +27,29 @@ fn is_unknown_kind(error: &watcher::Error) -> bool {
     matches!(error, watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404)
 }
 
+/// What the API server answered.
+fn answer(error: &watcher::Error) -> Option<&Status> {
+    use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
+    match error {
+        WatchError(status)
+        | InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchFailed(kube::Error::Api(status)) => Some(status),
+        _ => None,
+    }
+}
+
+fn is_forbidden(error: &watcher::Error) -> bool {
+    answer(error).is_some_and(|status| status.code == 403)
+}
+
+/// What went wrong, for people: of an answer its message alone.
+fn in_words(error: &watcher::Error) -> String {
+    answer(error).map_or_else(|| error.to_string(), |status| status.message.clone())
+}
+
 fn is_expired(error: &watcher::Error) -> bool {
-    matches!(error, watcher::Error::WatchError(status) if status.code == 410)
+    answer(error).is_some_and(|status| status.code == 410)
 }
 
 /// Where a watch tells what it sees.
@@ -103,11 +128,16 @@ where
                     tokio::time::sleep(UNKNOWN_KIND).await;
                     continue;
                 }
-                if !teller.tell(What::Failing(error.to_string())).await {
+                if !teller.tell(What::Failing(in_words(&error))).await {
                     return;
                 }
                 tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
-                pause = (pause * 2).min(BACKOFF.1);
+                let longest = if is_forbidden(&error) {
+                    FORBIDDEN
+                } else {
+                    BACKOFF.1
+                };
+                pause = (pause * 2).min(longest);
                 continue;
             }
         };

@@ -8,6 +8,7 @@ mod fetches;
 mod incarnations;
 mod intake;
 mod notes;
+mod patience;
 mod published;
 mod region;
 mod regions;
@@ -17,8 +18,9 @@ mod statuses;
 mod withdrawals;
 mod writes;
 
+use notes::UnderWay;
 pub use notes::{Announcement, Seen, Status};
-use notes::{Patience, UnderWay};
+use patience::Patience;
 pub use region::RegionState;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -227,7 +229,10 @@ impl State {
             };
             match begin {
                 Begin::Write(write) => return Some((task, *write)),
-                Begin::Nothing => self.queue.done(&task, false, now, 0.5),
+                Begin::Nothing => {
+                    self.refused(&task, None);
+                    self.queue.done(&task, false, now, 0.5);
+                }
                 Begin::Later(at) => self.queue.postpone(&task, at),
             }
         }

@@ -1,5 +1,3 @@
-use std::time::Instant;
-
 use breakwater_crds::{Condition, EdgeRegionStatus, EdgeSiteStatus, PolicyStatus};
 use breakwater_render::object::Meta;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -32,16 +30,6 @@ pub(super) struct UnderWay {
     pub(super) status: Status,
     /// What people are told once it is written.
     pub(super) notices: Vec<Notice>,
-}
-
-/// How long a status has waited for what will change it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    pub(super) since: Instant,
-    /// What edges are to load was written at the last look.
-    pub(super) written: bool,
-    /// When that was first so.
-    pub(super) written_at: Instant,
 }
 
 /// A status of any kind.

@@ -8,6 +8,7 @@ use breakwater_edge_config::bundle::{REGION_SECRET, SITE_SECRET_PREFIX};
 use breakwater_render::Retire;
 use breakwater_render::acknowledge::{self, Carrier, Edge, Progress, RegionEdges};
 
+use super::Task;
 use crate::controllers::sighting::{DaemonSetCounts, EdgePod, IncarnationMap};
 use crate::publish::{Guard, PublishedSecret};
 
@@ -36,8 +37,8 @@ pub struct RegionState {
     pub renew: bool,
     /// Parts that may go once every live edge has the current settings.
     pub retire: BTreeMap<String, Retire>,
-    /// What the API server said to the last write that it refused.
-    pub refusal: Option<String>,
+    /// What the API server said to writes that it refuses.
+    pub refusals: BTreeMap<Task, String>,
     /// Holds withdrawals back that can't have been meant.
     pub guard: Guard,
     /// The token that a person has agreed to.
@@ -62,6 +63,11 @@ impl RegionState {
             says.version = 0;
         }
         self.renew = true;
+    }
+
+    /// What the API server said to one of the writes that it refuses, the same one as long as it does.
+    pub(super) fn refusal(&self) -> Option<&str> {
+        self.refusals.first_key_value().map(|(_, said)| said.as_str())
     }
 
     /// How many sites are published.

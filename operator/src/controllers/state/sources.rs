@@ -73,13 +73,18 @@ impl State {
     }
 
     /// What must be listed before anything is written, and isn't yet. A region whose namespace the operator
-    /// may not read waits alone; the others don't wait for it.
+    /// may not read waits alone; the others don't wait for it. In a namespace that isn't there is nothing to
+    /// list.
     pub fn waiting(&self) -> BTreeSet<String> {
         self.wanted_sources()
             .into_iter()
             .filter(|source| !OF_SERVICES.contains(&source.kind))
             .filter(|source| !self.listed.contains(source) && !self.is_forbidden(source))
-            .map(|source| source.to_string())
+            .filter(|source| !self.is_nowhere(source))
+            .map(|source| match self.failing.get(&source) {
+                Some(error) => format!("{source} ({error})"),
+                None => source.to_string(),
+            })
             .collect()
     }
 
@@ -103,6 +108,16 @@ impl State {
             self.is_forbidden(&source)
                 .then(|| self.failing.get(&source).map(String::as_str))?
         })
+    }
+
+    /// True when the namespace of a watch doesn't exist.
+    fn is_nowhere(&self, source: &Source) -> bool {
+        let namespaces = Source {
+            kind: Kind::Namespace,
+            namespace: None,
+        };
+        let is_missing = |namespace: &String| !self.namespaces.contains(namespace);
+        self.listed.contains(&namespaces) && source.namespace.as_ref().is_some_and(is_missing)
     }
 
     fn is_forbidden(&self, source: &Source) -> bool {

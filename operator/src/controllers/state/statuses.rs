@@ -1,7 +1,7 @@
 //! What people are told in statuses.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use breakwater_crds::{
     Condition, ConditionStatus, EdgeRegionStatus, EdgeSiteStatus, PolicyStatus, TargetStatus, condition,
@@ -12,20 +12,11 @@ use breakwater_render::{PolicyKind, StatusUpdate};
 use k8s_openapi::api::core::v1::ObjectReference;
 use serde_json::json;
 
-use super::notes::{Announcement, Patience, Status, UnderWay};
+use super::notes::{Announcement, Status, UnderWay};
 use super::region::RegionState;
 use super::{Begin, State, StatusOf, Task};
 use crate::publish::{Lane, Resource, Write, notices, with_times};
 use crate::regions::{NodeRoom, RegionFacts, region_conditions, shortage};
-
-/// How long a status that only waits for edges isn't written: most are there sooner, and one write is enough.
-const EDGES_MAY_TAKE: Duration = Duration::from_millis(800);
-
-/// How long a status isn't written whose Secret hasn't been yet: it would say nothing but that.
-const WRITES_MAY_TAKE: Duration = Duration::from_secs(10);
-
-/// How often the counts of a region's status are written at most.
-const COUNTS_EVERY: Duration = Duration::from_secs(3);
 
 impl State {
     /// Render has said something new about an object.
@@ -142,58 +133,6 @@ impl State {
         write.map_or(Begin::Nothing, |write| Begin::Write(Box::new(write)))
     }
 
-    /// Keeps in mind which statuses wait for edges.
-    fn settle(&mut self, of: &StatusOf, regions: &[String], settled: bool) {
-        for region in regions {
-            let set = self.unsettled.entry(region.clone()).or_default();
-            if settled {
-                set.remove(of);
-            } else if !set.contains(of) {
-                set.insert(of.clone());
-            }
-        }
-    }
-
-    /// Until when a status had better not be written. `waits`: for edges, and whether what they are to load is
-    /// written.
-    fn not_before(
-        &mut self,
-        of: &StatusOf,
-        waits: Option<bool>,
-        status: &Status,
-        now: Instant,
-    ) -> Option<Instant> {
-        if let (StatusOf::Region(name), Status::Region(status)) = (of, status)
-            && let Some(told) = self.regions.get(name).and_then(|region| region.told)
-        {
-            let before = self.objects.get(of).and_then(|seen| seen.status.as_ref());
-            let only_counts = before.is_some_and(|before| before.conditions() == status.conditions);
-            let at = told + COUNTS_EVERY;
-            return (only_counts && at > now).then_some(at);
-        }
-        let Some(written) = waits else {
-            self.patience.remove(of);
-            return None;
-        };
-        let patience = self.patience.entry(of.clone()).or_insert(Patience {
-            since: now,
-            written,
-            written_at: now,
-        });
-        if written && !patience.written {
-            // The clock for edges starts when they have something to load.
-            patience.written_at = now;
-        }
-        patience.written = written;
-        let longest = patience.since + WRITES_MAY_TAKE;
-        let at = if written {
-            longest.min(patience.written_at + EDGES_MAY_TAKE)
-        } else {
-            longest
-        };
-        (at > now).then_some(at)
-    }
-
     fn conditions(&self, of: &StatusOf, update: &StatusUpdate) -> Vec<breakwater_render::Condition> {
         let seen = self.objects.get(of).and_then(|seen| seen.status.as_ref());
         let previous = seen.map(|status| Previous {
@@ -240,7 +179,7 @@ impl State {
             namespace: &region.namespace,
             namespace_exists: self.namespaces.contains(&region.namespace),
             forbidden: self.forbidden(&region.namespace),
-            refusal: region.refusal.as_deref(),
+            refusal: region.refusal(),
             desired: region.daemon_set.and_then(|set| set.desired),
             live: edges.map_or(0, |edges| edges.edges.iter().filter(|edge| edge.live).count()),
             shortage: region

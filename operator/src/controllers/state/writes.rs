@@ -144,7 +144,9 @@ impl State {
                 true
             }
             Outcome::Refused(said) => {
-                warn!(?task, said, "the API server refuses a write; it is tried again");
+                if matches!(task, Task::Status(_) | Task::Region(_)) {
+                    warn!(?task, said, "the API server refuses a write; it is tried again");
+                }
                 self.forget_applied_of(task);
                 self.refused(task, Some(said));
                 true
@@ -217,8 +219,8 @@ impl State {
         }
     }
 
-    /// Notes what the API server refuses, for the region's status.
-    fn refused(&mut self, task: &Task, said: Option<String>) {
+    /// Notes what the API server says to a write that it refuses, or that it refuses it no more.
+    pub(super) fn refused(&mut self, task: &Task, said: Option<String>) {
         let region = match task {
             Task::Secret(position) => &position.region,
             Task::DaemonSet(region) | Task::MetricsService(region) | Task::Incarnation(region) => region,
@@ -227,10 +229,25 @@ impl State {
         let Some(state) = self.regions.get_mut(region) else {
             return;
         };
-        if state.refusal != said {
-            state.refusal = said;
-            self.mark_status(StatusOf::Region(region.clone()));
+        let before = state.refusal().map(str::to_owned);
+        match said {
+            Some(said) => state.refusals.insert(task.clone(), said),
+            None => state.refusals.remove(task),
+        };
+        let after = state.refusal();
+        if after == before.as_deref() {
+            return;
         }
+        // Once, though the same may happen to thousands.
+        if let Some(said) = after {
+            warn!(
+                region,
+                said, "the API server refuses writes; they are tried again"
+            );
+        } else {
+            info!(region, "the API server refuses no write any more");
+        }
+        self.mark_status(StatusOf::Region(region.clone()));
     }
 
     /// Writing begins, or begins again: whatever could not be written before gets its turn.

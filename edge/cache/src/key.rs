@@ -70,6 +70,12 @@ impl KeyBuilder {
         self
     }
 
+    /// Drops the key and keeps no more memory than this.
+    pub fn release(&mut self, kept_bytes: usize) {
+        self.bytes.clear();
+        self.bytes.shrink_to(kept_bytes);
+    }
+
     /// The key so far.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes

@@ -10,6 +10,10 @@ use crate::retry::Retries;
 use crate::wire::ResponseHead;
 use crate::worker::View;
 
+/// Most bytes of each buffer that stay with a [`Scratch`] between requests: a few large heads must not leave
+/// every one of a pool large.
+const KEPT_BYTES: usize = 4 << 10;
+
 /// The state of one request, and the buffers that requests after it use again. One a stream; the first call
 /// of a request ([`Worker::on_head`](crate::Worker::on_head)) resets it and keeps its memory.
 #[derive(Debug, Default)]
@@ -59,10 +63,17 @@ pub(crate) struct State {
 }
 
 impl Scratch {
-    /// Lets go of what the last request held (its configuration above all) and keeps the buffers: for a pool,
-    /// after the record was made.
+    /// Lets go of what the last request held (its configuration above all, and what it was served of the cache)
+    /// and keeps the buffers, as far as a usual request needs them: for a pool, after the record was made.
     pub fn release(&mut self) {
         self.state = State::default();
+        self.response.fields.release(KEPT_BYTES);
+        self.key.release(KEPT_BYTES);
+        self.host.shrink_to(KEPT_BYTES);
+        for buffer in [&mut self.target, &mut self.query, &mut self.bytes] {
+            buffer.clear();
+            buffer.shrink_to(KEPT_BYTES);
+        }
     }
 
     pub(crate) fn begin(&mut self, view: Arc<View>, now: Now) {

@@ -350,7 +350,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let Some(mut scratch) = self.scratch.take() else {
+        let Some(scratch) = self.scratch.take() else {
             return;
         };
         if !self.complete && self.end.aborted.is_none() {
@@ -368,7 +368,6 @@ impl Drop for Exchange {
             .phases
             .record(facts, &head, &self.end, local.now(), &scratch);
         local.recorder.record(&record, facts.id);
-        scratch.response.fields.clear();
         local.give_back(scratch);
     }
 }

@@ -189,9 +189,11 @@ impl Local {
         self.spare.borrow_mut().pop().unwrap_or_default()
     }
 
-    pub(crate) fn give_back(&self, scratch: Box<Scratch>) {
+    pub(crate) fn give_back(&self, mut scratch: Box<Scratch>) {
         let mut spare = self.spare.borrow_mut();
         if spare.len() < MAX_SPARE {
+            // Those at the bottom may wait for long: none keeps a configuration of before.
+            scratch.release();
             spare.push(scratch);
         }
     }

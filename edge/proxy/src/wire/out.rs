@@ -25,6 +25,13 @@ impl FieldBuf {
         self.spans.clear();
     }
 
+    /// Empties it and keeps no more memory than this.
+    pub(crate) fn release(&mut self, kept_bytes: usize) {
+        self.clear();
+        self.bytes.shrink_to(kept_bytes);
+        self.spans.shrink_to(kept_bytes / size_of::<Span>());
+    }
+
     /// Adds a line with a known name.
     pub fn push(&mut self, id: Name, value: &[u8]) {
         self.push_parts(id, id.as_str().as_bytes(), &[value]);

@@ -132,3 +132,27 @@ fn snapshots_count_and_list_their_sites() {
     assert_eq!(directory.current().sites().count(), 2);
     assert_eq!(directory.current().find("b.example").unwrap().uid(), "uid-b");
 }
+
+/// A pool of scratches must hold neither old configurations nor what is gone from the cache.
+#[test]
+fn a_request_that_was_recorded_holds_nothing_any_more() {
+    let mut world = World::shop(|_| ());
+    let answer = Answer::new(
+        200,
+        &[("cache-control", "max-age=10, stale-if-error=60")],
+        "hello",
+    );
+    world.exchange(Request::get("/"), &answer);
+    world.release(0);
+    world.wait(std::time::Duration::from_secs(20));
+    let configuration = Arc::downgrade(&world.directory.current());
+    // What is stored may have to stand in for its answer.
+    let client = world.open(Request::new("HEAD", "shop.example", "/"));
+    world.answer(1, &Answer::new(200, &[], ""));
+    world.serve(site("shop", "shop.example"));
+    world.exchange(Request::get("/other"), &Answer::ok());
+    assert!(configuration.upgrade().is_some());
+    world.asked.clear();
+    world.release(client);
+    assert!(configuration.upgrade().is_none());
+}

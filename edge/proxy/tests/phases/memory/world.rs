@@ -111,6 +111,11 @@ impl World {
         &self.exchanges[client].got
     }
 
+    /// The client's request has ended and was recorded.
+    pub(crate) fn release(&mut self, client: usize) {
+        self.exchanges[client].scratch.release();
+    }
+
     /// The client goes away.
     pub(crate) fn leave(&mut self, client: usize) {
         self.exchanges[client].reader = None;

@@ -170,6 +170,15 @@ fn attach(config: &mut SiteConfig, input: &SiteInput<'_>, out: &mut Rendered) {
     for attached in &input.policies {
         let content = if let Some(content) = attached.content {
             Some(content.clone())
+        } else if let Some(other) = in_its_place(attached, &input.policies) {
+            out.unresolved.push(Problem::new(
+                reason::POLICY_NOT_ACCEPTED,
+                format!(
+                    "{}: it is refused, see its status; {other} is in effect in its place",
+                    attached.id
+                ),
+            ));
+            None
         } else {
             let published = input
                 .last_good
@@ -198,6 +207,15 @@ fn attach(config: &mut SiteConfig, input: &SiteInput<'_>, out: &mut Rendered) {
             put(&content, &mut route.rates, &mut route.cache);
         }
     }
+}
+
+/// A target has one `CachePolicy`: the next one in order takes the place of one that is refused.
+fn in_its_place<'a>(refused: &Attached<'_>, all: &'a [Attached<'_>]) -> Option<&'a PolicyId> {
+    let is_cache = refused.id.0.starts_with("CachePolicy/");
+    let mut others = all.iter().filter(|other| other.section == refused.section);
+    others
+        .find(|other| is_cache && matches!(other.content, Some(Content::Cache(_))))
+        .map(|other| &other.id)
 }
 
 fn put(

@@ -22,6 +22,7 @@ use crate::listeners;
 use crate::observe::{AccessLog, Admin, AdminSockets, Counters, Exposition};
 use crate::options::EdgeOptions;
 use crate::origin::{Origins, OriginsOptions};
+use crate::source::Gauges;
 use crate::state::{State, Status};
 
 /// Why an edge can't start or listen.
@@ -223,6 +224,11 @@ impl Edge {
         self.inner.state.status()
     }
 
+    /// Where the source of configuration says how it is; shown by `/metrics`.
+    pub(crate) fn source(&self) -> Arc<Gauges> {
+        Arc::clone(&self.inner.state.source)
+    }
+
     /// Tells when [`Edge::status`] may have changed.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.inner.changed.subscribe()
@@ -350,6 +356,7 @@ fn assemble(
         draining: AtomicBool::new(false),
         started_at: SystemTime::now(),
         cache_max_bytes: options.cache_max_bytes,
+        source: Arc::default(),
     };
     let proxy = Shared {
         directory,

@@ -1,7 +1,6 @@
 //! `breakwater-edge run`: an edge, its source of configuration, and the signals that end it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -61,7 +60,7 @@ async fn follow(args: &RunArgs, edge: &Edge) -> anyhow::Result<()> {
         std::future::pending().await
     };
     tokio::select! {
-        followed = kubernetes::run(edge.clone(), source, Arc::default()) => Ok(followed?),
+        followed = kubernetes::run(edge.clone(), source) => Ok(followed?),
         failed = listening => failed,
     }
 }

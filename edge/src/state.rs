@@ -11,6 +11,7 @@ use breakwater_edge_proxy::compile::{Directory, Snapshot};
 use crate::active::{Active, Failure};
 use crate::observe::{Health, Measured, OriginMetrics};
 use crate::origin::Origins;
+use crate::source::Gauges;
 
 /// What an edge has loaded and does.
 #[derive(Clone, Debug)]
@@ -56,6 +57,8 @@ pub(crate) struct State {
     pub(crate) draining: AtomicBool,
     pub(crate) started_at: SystemTime,
     pub(crate) cache_max_bytes: u64,
+    /// What the source of configuration tells.
+    pub(crate) source: Arc<Gauges>,
 }
 
 impl State {
@@ -96,6 +99,13 @@ impl State {
     }
 
     pub(crate) fn measure(&self) -> Measured {
+        let mut measured = self.measure_edge();
+        measured.gauges.extend(self.source.levels());
+        measured.counters.extend(self.source.totals());
+        measured
+    }
+
+    fn measure_edge(&self) -> Measured {
         let status = self.status();
         let cache = self.cache.stats();
         let directory = self.directory.current();

@@ -65,3 +65,81 @@ pub struct Gauges {
     /// Times that writing it failed.
     pub node_failures: Number,
 }
+
+/// Name, help and value of a metric.
+pub(crate) type Sample<V> = (&'static str, &'static str, V);
+
+impl Gauges {
+    /// What may go up and down.
+    pub(crate) fn levels(&self) -> [Sample<i64>; 7] {
+        let number = |number: &Number| i64::try_from(number.get()).unwrap_or(i64::MAX);
+        [
+            (
+                "breakwater_source_watching",
+                "1 while a watch of the API runs",
+                self.watching.get().into(),
+            ),
+            (
+                "breakwater_source_last_event_timestamp_seconds",
+                "When the API last told something, bookmarks included; 0: never",
+                number(&self.last_event_s),
+            ),
+            (
+                "breakwater_source_objects",
+                "Objects of the API that are held",
+                number(&self.objects),
+            ),
+            (
+                "breakwater_source_held_back",
+                "Objects that a list lacked and that stay in use, because it shrank too much",
+                number(&self.held_back),
+            ),
+            (
+                "breakwater_source_version",
+                "The resourceVersion up to which everything is taken over",
+                number(&self.version),
+            ),
+            (
+                "breakwater_state_write_failing",
+                "1 while the configuration can't be written to the node's disk",
+                self.disk_failing.get().into(),
+            ),
+            (
+                "breakwater_state_damaged",
+                "Objects on the node's disk that couldn't be read at the start",
+                number(&self.disk_damaged),
+            ),
+        ]
+    }
+
+    /// What only goes up.
+    pub(crate) fn totals(&self) -> [Sample<u64>; 5] {
+        [
+            (
+                "breakwater_source_lists",
+                "Lists of the API's objects that were begun",
+                self.lists.get(),
+            ),
+            (
+                "breakwater_source_watches",
+                "Watches of the API that were begun",
+                self.watches.get(),
+            ),
+            (
+                "breakwater_source_failures",
+                "Requests to the API that failed, refusals included",
+                self.failures.get(),
+            ),
+            (
+                "breakwater_edgenode_writes",
+                "Times that the EdgeNode was written",
+                self.node_writes.get(),
+            ),
+            (
+                "breakwater_edgenode_failures",
+                "Times that writing the EdgeNode failed",
+                self.node_failures.get(),
+            ),
+        ]
+    }
+}

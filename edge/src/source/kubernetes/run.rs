@@ -39,7 +39,8 @@ pub enum StartError {
 /// Keeps `edge` in step with the API, for as long as the future is polled. First it takes over what the
 /// node's disk has; [`Edge::set_complete`] follows at once when that was everything, else when the API has
 /// told everything. It never listens; that is the caller's to do when the edge is complete.
-pub async fn run(edge: Edge, options: Options, gauges: Arc<Gauges>) -> Result<(), StartError> {
+pub async fn run(edge: Edge, options: Options) -> Result<(), StartError> {
+    let gauges = edge.source();
     let disk =
         Disk::open(&options.state_dir, options.state_key_file.as_deref()).map_err(StartError::State)?;
     let writer = disk.writer(Arc::clone(&gauges)).map_err(StartError::State)?;

@@ -28,7 +28,7 @@ async fn ends_after(client: &mut TcpStream, start: Instant) -> Duration {
 fn assert_at(limit_ms: u64, took: Duration) {
     let limit = Duration::from_millis(limit_ms);
     assert!(
-        took >= limit && took < limit + Duration::from_secs(1),
+        took >= limit && took < limit + Duration::from_secs(3),
         "{took:?} for a limit of {limit:?}"
     );
 }

@@ -215,3 +215,9 @@ pub struct StatusTtl {
     /// Lifetime; 0: not stored.
     pub ttl_ms: u64,
 }
+
+impl StatusTtl {
+    /// Statuses that no policy makes edges store: parts and confirmations of something else (206, 304), and what
+    /// tells of one request or connection only. A range around one of them leaves it out.
+    pub const NEVER_STORED: [u16; 10] = [206, 304, 408, 421, 425, 428, 429, 431, 508, 511];
+}

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use breakwater_edge_config::{
     CachePolicy, HeaderEdits, Mode, Part, PathRewrite, PolicyId, RateKey, RateRule, Redirect, RegionSettings,
-    Rewrite, RouteAction, SiteConfig,
+    Rewrite, RouteAction, SiteConfig, StatusTtl,
 };
 use breakwater_edge_proxy::compile::{Shared, Site};
 
@@ -210,5 +210,25 @@ fn a_site_that_cannot_be_served_says_exactly_why() {
         change(&mut config);
         let error = Site::compile(Arc::new(config), &Shared::default()).unwrap_err();
         assert_eq!(error.to_string(), message);
+    }
+}
+
+/// What the operator refuses lifetimes for is what the cache doesn't store, whatever a policy says.
+#[test]
+fn no_policy_has_a_status_stored_that_is_never_stored() {
+    for status in 200..=599 {
+        let mut config = site("shop", "shop.example");
+        let mut policy = CachePolicy::rfc();
+        policy.ttl.statuses = vec![StatusTtl {
+            from: 200,
+            to: 599,
+            ttl_ms: 60_000,
+        }];
+        config.cache = Some(policy);
+        let mut world = World::new(config);
+        world.exchange(Request::get("/"), &Answer::new(status, &[], "x"));
+        world.open(Request::get("/"));
+        let stored = world.asked.len() == 1;
+        assert_eq!(stored, !StatusTtl::NEVER_STORED.contains(&status), "{status}");
     }
 }

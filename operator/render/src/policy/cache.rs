@@ -91,6 +91,7 @@ fn times(ttl: &crds::Ttl, problems: &mut Vec<Problem>) -> Ttl {
         stale_while_revalidate,
         stale_if_error,
     } = ttl;
+    let mut never_stored = Vec::new();
     let mut millis = |field: &str, duration: &Option<crds::Duration>| {
         let duration = duration.as_ref()?;
         duration
@@ -108,12 +109,20 @@ fn times(ttl: &crds::Ttl, problems: &mut Vec<Problem>) -> Ttl {
             .filter_map(|entry| {
                 let ttl_ms = millis("statuses", &Some(entry.ttl.clone()))?;
                 let (from, to) = statuses_of(&entry.status)?;
+                if from == to && ttl_ms > 0 && StatusTtl::NEVER_STORED.contains(&from) {
+                    never_stored.push(from);
+                }
                 Some(StatusTtl { from, to, ttl_ms })
             })
             .collect(),
         stale_while_revalidate_ms: millis("staleWhileRevalidate", stale_while_revalidate),
         stale_if_error_ms: millis("staleIfError", stale_if_error),
     };
+    problems.extend(never_stored.into_iter().map(|status| {
+        Problem::invalid(format!(
+            "ttl.statuses: {status} is about one request or a part of an answer and is never stored: remove it"
+        ))
+    }));
     if compiled
         .min_ms
         .zip(compiled.max_ms)

@@ -64,9 +64,10 @@ impl Target {
         (_settings, shared): (&RegionSettings, &Shared),
     ) -> Result<Compiled, String> {
         let config = Arc::new(bundle.config.clone());
-        let site = Site::compile(config, shared).map_err(|error| error.to_string())?;
+        let site = Site::compile(Arc::clone(&config), shared).map_err(|error| error.to_string())?;
         let tls = SiteTls::compile(bundle, &self.policies).map_err(|error| error.to_string())?;
-        let origins = self.origins.compile(bundle).map_err(|error| error.to_string())?;
+        let origins = self.origins.compile(&config, bundle);
+        let origins = origins.map_err(|error| error.to_string())?;
         Ok(Compiled {
             site: Arc::new(site),
             tls: Arc::new(tls),

@@ -79,7 +79,7 @@ fn begin(local: &Local, plan: &FetchPlan, body: Option<ClientBody>) -> Result<Ex
     let origin = config
         .origins
         .get(plan.origin)
-        .and_then(|origin| local.common.origins.get(&config.uid, &origin.name))
+        .and_then(|origin| local.common.origins.get(config, &origin.name))
         .ok_or_else(OriginError::gone)?;
     let body = match body {
         Some(body) => RequestBody::from_plan(plan, || body.map_err(Into::into).boxed_unsync()),

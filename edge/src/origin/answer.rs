@@ -15,11 +15,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::counters::Counters;
-use super::endpoint::{Endpoint, Permit};
+use super::endpoint::Endpoint;
 use super::error::{OriginError, OriginErrorKind};
 use super::fault;
 use super::lease::Lease;
 use super::outgoing::Outgoing;
+use super::pool::Permit;
 
 /// Most bytes of the trailers of an answer.
 const MAX_TRAILER_BYTES: usize = 8 << 10;

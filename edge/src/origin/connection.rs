@@ -10,8 +10,8 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::connect::Stream;
-use super::endpoint::Permit;
 use super::outgoing::AttemptBody;
+use super::pool::Permit;
 use super::wire::{MAX_FIELDS, Tap, Wire};
 
 /// Most bytes of an answer's head.

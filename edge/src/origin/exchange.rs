@@ -13,8 +13,9 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use tokio::time::Instant;
 
+use super::acquire::Want;
 use super::answer::{InFlight, OriginBody, OriginResponse, OriginStream};
-use super::endpoint::{Endpoint, Want};
+use super::endpoint::Endpoint;
 use super::error::{OriginError, OriginErrorKind};
 use super::fault;
 use super::lease::Lease;

@@ -7,8 +7,9 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
 use super::connection::{Core, Http1, Http2};
-use super::endpoint::{Endpoint, Permit};
+use super::endpoint::Endpoint;
 use super::outgoing::AttemptBody;
+use super::pool::Permit;
 
 /// How long a connection may take to show that nothing follows an answer, until it is closed.
 const SETTLE: Duration = Duration::from_secs(1);

@@ -1,16 +1,16 @@
 //! Origins: endpoints, connections to them, their health.
 //!
-//! In: configuration ([`Origins::compile`], [`Origins::set`]) and requests ([`Origin::fetch`], or
-//! [`Origin::exchange`] for single attempts). Out: answers as streams of frames, errors that say what
+//! In: configuration ([`Origins::compile`], [`Origins::set`]) and requests ([`Origin::exchange`]). Out: answers as streams of frames, errors that say what
 //! happened and whether a repetition is safe, and snapshots for metrics. It must never connect to an address
 //! that the region's rule refuses, never let one site use another's connection, and never use a connection
 //! again of which it isn't sure that the last answer is over.
 //!
-//! The way of a request: [`exchange`] (attempts, timeouts) asks [`origin`] for an endpoint ([`balance`],
-//! [`health`]), [`endpoint`] for a connection ([`lease`], [`connection`], [`connect`]), and hands out the
-//! answer ([`answer`]). DNS, health checks and the list of this machine's addresses run on the control
+//! The way of a request: [`exchange`] (attempts, timeouts) asks [`origin`] for an endpoint ([`endpoints`],
+//! [`balance`], [`health`]), [`acquire`] for a connection ([`pool`], [`lease`], [`connection`], [`connect`]),
+//! and hands out the answer ([`answer`]). DNS, health checks and the list of this machine's addresses run on the control
 //! runtime; connections are driven by the worker that opened them.
 
+mod acquire;
 mod answer;
 mod balance;
 mod budget;
@@ -18,7 +18,9 @@ mod connect;
 mod connection;
 mod counters;
 mod dns;
+mod draft;
 mod endpoint;
+mod endpoints;
 mod error;
 mod exchange;
 mod fault;
@@ -29,6 +31,7 @@ mod lease;
 mod origin;
 mod origins;
 mod outgoing;
+mod pool;
 mod probe;
 mod request;
 mod snapshot;

@@ -1,16 +1,17 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use breakwater_edge_config::AddressPolicy;
 use breakwater_edge_config::bundle::SiteBundle;
+use breakwater_edge_config::{AddressPolicy, SiteConfig};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::dns::Dns;
+use super::draft::Draft;
 use super::guard::{AddressGuard, own_addresses};
-use super::origin::{Draft, Origin};
+use super::origin::Origin;
 use super::snapshot::OriginSnapshot;
 use super::task::Task;
 use super::tls::{OriginConfigError, TlsTarget};
@@ -64,6 +65,36 @@ impl Common {
 /// The origins of one site.
 type ByName = HashMap<Arc<str>, Arc<Origin>>;
 
+/// A site's origins, as one configuration of it says.
+#[derive(Debug)]
+struct Configured {
+    /// By which it is known that they are meant. Not kept alive by this.
+    config: Weak<SiteConfig>,
+    origins: ByName,
+}
+
+impl Configured {
+    fn is_of(&self, config: &Arc<SiteConfig>) -> bool {
+        std::ptr::eq(self.config.as_ptr(), Arc::as_ptr(config))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Sites {
+    /// In force, by UID.
+    current: HashMap<Arc<str>, Configured>,
+    /// Replaced or removed, as long as requests may go by those configurations: a request that has begun ends
+    /// with the origins that it began with.
+    former: Vec<Configured>,
+}
+
+impl Sites {
+    fn retire(&mut self, configured: Configured) {
+        self.former.push(configured);
+        self.former.retain(|former| former.config.strong_count() > 0);
+    }
+}
+
 /// All origins of all sites.
 ///
 /// A site's origins are compiled first ([`Origins::compile`]), which shows what can't be used, and put into
@@ -72,22 +103,15 @@ type ByName = HashMap<Arc<str>, Arc<Origin>>;
 #[derive(Debug)]
 pub struct Origins {
     common: Arc<Common>,
-    sites: RwLock<HashMap<Arc<str>, ByName>>,
+    sites: RwLock<Sites>,
     _own_addresses: Option<Task>,
 }
 
 /// The origins of a site, ready to be put into force.
 #[derive(Debug)]
 pub struct SiteOrigins {
-    uid: Arc<str>,
+    config: Arc<SiteConfig>,
     drafts: Vec<Draft>,
-}
-
-impl SiteOrigins {
-    /// The site's UID.
-    pub fn uid(&self) -> &str {
-        &self.uid
-    }
 }
 
 impl Origins {
@@ -125,15 +149,19 @@ impl Origins {
         })
     }
 
-    /// Reads certificates and keys; changes nothing.
-    pub fn compile(&self, bundle: &SiteBundle) -> Result<SiteOrigins, OriginConfigError> {
-        let site_host = bundle
-            .config
+    /// Reads certificates and keys; changes nothing. `config` is what requests will go by, equal to the
+    /// bundle's.
+    pub fn compile(
+        &self,
+        config: &Arc<SiteConfig>,
+        bundle: &SiteBundle,
+    ) -> Result<SiteOrigins, OriginConfigError> {
+        let site_host = config
             .hosts
             .iter()
             .find(|host| !host.is_wildcard())
             .map(|host| host.name().to_owned());
-        let drafts = bundle.config.origins.iter().map(|config| {
+        let drafts = config.origins.iter().map(|config| {
             let tls = config.tls.as_ref();
             let tls = tls
                 .map(|tls| TlsTarget::compile(&config.name, tls, config.protocol, bundle))
@@ -145,42 +173,57 @@ impl Origins {
             })
         });
         Ok(SiteOrigins {
-            uid: bundle.config.uid.as_str().into(),
+            config: Arc::clone(config),
             drafts: drafts.collect::<Result<_, _>>()?,
         })
     }
 
     /// Puts a site's origins into force, in place of those of the same UID.
     pub fn set(&self, site: SiteOrigins) {
-        let SiteOrigins { uid, drafts } = site;
+        let SiteOrigins { config, drafts } = site;
+        let uid: Arc<str> = config.uid.as_str().into();
         let mut sites = self.sites.write().unwrap_or_else(PoisonError::into_inner);
-        let mut old = sites.remove(&uid).unwrap_or_default();
-        let new = drafts.into_iter().map(|draft| {
+        let old = sites.current.remove(&uid);
+        let mut new = ByName::new();
+        for draft in drafts {
             let name: Arc<str> = draft.config.name.as_str().into();
-            let replaced = old.remove(&name);
-            let origin = Origin::start(draft, &uid, &self.common, replaced.as_deref());
+            let replaced = old.as_ref().and_then(|old| old.origins.get(&name));
             if let Some(replaced) = replaced {
-                replaced.stop(false);
+                replaced.stop();
             }
-            (name, origin)
-        });
-        let new: HashMap<_, _> = new.collect();
-        sites.insert(uid, new);
+            let origin = Origin::start(draft, &uid, &self.common, replaced.map(Arc::as_ref));
+            new.insert(name, origin);
+        }
+        let gone = old.iter().flat_map(|old| &old.origins);
+        let gone: Vec<_> = gone
+            .filter(|(name, _)| !new.contains_key(*name))
+            .map(|(_, origin)| Arc::clone(origin))
+            .collect();
+        let configured = Configured {
+            config: Arc::downgrade(&config),
+            origins: new,
+        };
+        sites.current.insert(uid, configured);
+        if let Some(old) = old {
+            sites.retire(old);
+        }
         drop(sites);
-        for gone in old.into_values() {
-            gone.stop(true);
+        for origin in gone {
+            origin.retire();
         }
     }
 
     /// Takes a site's origins out of force: idle connections close now, the others after their answer.
     pub fn remove(&self, uid: &str) {
-        let gone = self
-            .sites
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(uid);
-        for origin in gone.into_iter().flat_map(HashMap::into_values) {
-            origin.stop(true);
+        let mut sites = self.sites.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(gone) = sites.current.remove(uid) else {
+            return;
+        };
+        let origins: Vec<_> = gone.origins.values().map(Arc::clone).collect();
+        sites.retire(gone);
+        drop(sites);
+        for origin in origins {
+            origin.retire();
         }
     }
 
@@ -196,10 +239,13 @@ impl Origins {
         }
     }
 
-    /// An origin, by the site's UID and its name.
-    pub fn get(&self, uid: &str, name: &str) -> Option<Arc<Origin>> {
+    /// An origin of a site, by its name: the one that this very configuration means, even when it isn't in
+    /// force any more.
+    pub fn get(&self, config: &Arc<SiteConfig>, name: &str) -> Option<Arc<Origin>> {
         let sites = self.sites.read().unwrap_or_else(PoisonError::into_inner);
-        sites.get(uid)?.get(name).map(Arc::clone)
+        let current = sites.current.get(config.uid.as_str()).into_iter();
+        let configured = current.chain(&sites.former).find(|c| c.is_of(config))?;
+        configured.origins.get(name).map(Arc::clone)
     }
 
     /// What there is to tell of every origin, by site UID and name.
@@ -212,6 +258,7 @@ impl Origins {
 
     fn all(&self) -> Vec<Arc<Origin>> {
         let sites = self.sites.read().unwrap_or_else(PoisonError::into_inner);
-        sites.values().flat_map(HashMap::values).map(Arc::clone).collect()
+        let origins = sites.current.values().flat_map(|c| c.origins.values());
+        origins.map(Arc::clone).collect()
     }
 }

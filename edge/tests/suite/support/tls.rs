@@ -95,6 +95,8 @@ pub(crate) async fn connect(
     name: &str,
 ) -> std::io::Result<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(address).await?;
+    // As every client of HTTP/2 does: a window's last piece would wait for an acknowledgement.
+    tcp.set_nodelay(true)?;
     let name = ServerName::try_from(name.to_owned()).unwrap();
     TlsConnector::from(Arc::clone(config)).connect(name, tcp).await
 }

@@ -30,8 +30,8 @@ run: build ## an edge with a real origin on this machine, from examples/quicksta
 test: setup lint unit charts e2e ## everything: lints, unit tests, chart, real clusters
 
 .PHONY: unit
-unit: setup ## tests of every crate but e2e
-	cargo test --profile $(PROFILE) --locked --workspace --exclude breakwater-e2e
+unit: setup ## tests of every crate
+	cargo test --profile $(PROFILE) --locked --workspace
 
 .PHONY: lint
 lint: setup ## formatting and clippy, warnings are errors

@@ -12,10 +12,10 @@ tools/setup.sh "${what/all/e2e}"
 assets=$(e2e/assets/build.sh "$what")
 triple=$(rustc -vV | sed -n 's/^host: //p')
 bin=target/$triple/$([ "$profile" = dev ] && echo debug || echo "$profile")
-cargo build --profile "$profile" --locked -p breakwater -p breakwater-edge
-cargo build --profile "$profile" --locked -p breakwater-e2e --bin origin
+# Everything at once, as the unit tests do: another selection has other features, and everything is built again.
+cargo test --profile "$profile" --locked --workspace --no-run
 tools/image/build.sh localhost/breakwater:e2e "$bin" target/e2e/breakwater.oci.tar
-program=$(cargo test --profile "$profile" --locked -p breakwater-e2e --test clusters --no-run --message-format=json |
+program=$(cargo test --profile "$profile" --locked --workspace --no-run --message-format=json 2>/dev/null |
   sed -n 's/.*"executable":"\([^"]*clusters[^"]*\)".*/\1/p' | tail -1)
 
 export BREAKWATER_E2E_ASSETS=$assets BREAKWATER_E2E_BIN=$PWD/$bin BREAKWATER_E2E_IMAGE=$PWD/target/e2e/breakwater.oci.tar

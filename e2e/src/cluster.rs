@@ -34,19 +34,22 @@ pub struct Assets {
 }
 
 impl Assets {
-    /// From the environment that `e2e/run.sh` sets.
-    pub fn from_env() -> Result<Self> {
+    /// From the environment that `e2e/run.sh` sets; `None` without it.
+    pub fn from_env() -> Result<Option<Self>> {
+        if std::env::var_os("BREAKWATER_E2E_ASSETS").is_none() {
+            return Ok(None);
+        }
         let path = |name: &str| {
             std::env::var_os(name)
                 .map(PathBuf::from)
                 .with_context(|| format!("{name} isn't set: use e2e/run.sh"))
         };
-        Ok(Self {
+        Ok(Some(Self {
             programs: path("BREAKWATER_E2E_ASSETS")?,
             binaries: path("BREAKWATER_E2E_BIN")?,
             image: path("BREAKWATER_E2E_IMAGE")?,
             directory: path("BREAKWATER_E2E_DIR")?,
-        })
+        }))
     }
 }
 

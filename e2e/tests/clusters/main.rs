@@ -35,7 +35,10 @@ use breakwater_e2e::runner::Runner;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let assets = Assets::from_env()?;
+    let Some(assets) = Assets::from_env()? else {
+        println!("\nno scenarios: `make e2e` runs them\n");
+        return Ok(());
+    };
     let mut runner = Runner::from_arguments();
     without_kubelet(&assets, &mut runner).await?;
     // The argument is for those who work on what needs no cluster, and for machines without root.

@@ -218,7 +218,7 @@ impl State {
         if let Some(of) = StatusOf::of(&key) {
             let before = self.objects.remove(&of).filter(|seen| seen.meta.uid == meta.uid);
             let status = before.and_then(|seen| seen.status);
-            let generation = meta.generation;
+            let (generation, labels) = (meta.generation, meta.labels.clone());
             self.objects.insert(
                 of.clone(),
                 Seen {
@@ -231,6 +231,7 @@ impl State {
             self.index.apply(Object::Invalid(object::Invalid {
                 key,
                 generation,
+                labels,
                 problem: bad.error.clone(),
                 targets: bad.targets.clone(),
             }));

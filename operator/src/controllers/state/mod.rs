@@ -15,6 +15,8 @@ mod regions;
 mod secrets;
 mod sources;
 mod statuses;
+#[cfg(test)]
+mod tests;
 mod withdrawals;
 mod writes;
 

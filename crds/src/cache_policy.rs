@@ -210,7 +210,8 @@ pub struct Ttl {
     /// Not more than.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<Duration>,
-    /// By status, where the origin says nothing; first match. `0s`: not stored.
+    /// By status, where the origin says nothing; first match. `0s`: not stored. What is about one request alone is
+    /// never stored and can't be named: 206, 304, 408, 421, 425, 428, 429, 431, 508, 511.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub statuses: Vec<StatusTtl>,

@@ -217,6 +217,7 @@ impl Index {
                     object,
                     asked,
                     shared: Vec::new(),
+                    enforced: None,
                     hashes: std::collections::BTreeMap::new(),
                     status: None,
                     alarm: None,

@@ -131,7 +131,8 @@ impl Claims {
         }
     }
 
-    /// Sites that a change of the claims to `host` may concern: those that ask for it, or for one below it.
+    /// Sites that a change of the claims to `host` may concern: those that ask for it or for one below it, and
+    /// those that still serve such a host (an object that can't be read any more asks for nothing).
     pub(crate) fn concerned(&self, host: &HostPattern) -> BTreeSet<Name> {
         let key = Reversed::of(host);
         let below = key.below();
@@ -143,7 +144,7 @@ impl Claims {
             .map(|(_, slot)| slot);
         own.into_iter()
             .chain(others)
-            .flat_map(|slot| slot.asked.keys().cloned())
+            .flat_map(|slot| slot.asked.keys().chain(slot.served.keys()).cloned())
             .collect()
     }
 

@@ -57,8 +57,6 @@ pub struct Index {
     alarms: BTreeSet<(Timestamp, Name)>,
     /// The last status of each object that isn't a site.
     told: BTreeMap<Key, StatusUpdate>,
-    /// The enforced `CachePolicy` for every site at the last look.
-    enforced_before: Option<PolicyKey>,
 }
 
 /// Who refers to what.
@@ -105,6 +103,8 @@ struct SiteState {
     asked: Vec<HostPattern>,
     /// Platform policies with a selector that select it.
     shared: Vec<PolicyKey>,
+    /// The platform's `CachePolicy` that is enforced on it.
+    enforced: Option<PolicyKey>,
     /// What was last rendered, by region.
     hashes: BTreeMap<String, ContentHash>,
     status: Option<StatusUpdate>,
@@ -149,7 +149,6 @@ impl Index {
             needs: NeedsDelta::default(),
             alarms: BTreeSet::new(),
             told: BTreeMap::new(),
-            enforced_before: None,
         };
         index.addresses = index.address_policy();
         index.regions = index.local_regions();

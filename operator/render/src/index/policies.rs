@@ -223,42 +223,33 @@ impl Index {
                 .chain(selection.sites.iter().cloned())
                 .collect()
         };
-        let enforced = self.enforced_for_all();
         for name in names {
-            let shared = self.selecting(&name);
-            let Some(state) = self.sites.get_mut(&name) else {
-                continue;
-            };
-            if state.shared == shared {
-                continue;
-            }
-            let old = std::mem::replace(&mut state.shared, shared.clone());
-            self.dirty.policies.extend(old.into_iter().chain(shared));
-            self.dirty
-                .policies
-                .extend(self.reverse.by_target.get(&name).into_iter().flatten().cloned());
-            self.dirty.sites.insert(name);
-        }
-        if selection.every && enforced != self.enforced_before {
-            self.enforced_before = enforced;
-            let with_cache = self
-                .reverse
-                .by_target
-                .keys()
-                .filter(|site| self.sites.contains_key(*site))
-                .cloned();
-            self.dirty.sites.extend(with_cache);
+            self.select_for(name);
         }
     }
 
-    fn enforced_for_all(&self) -> Option<PolicyKey> {
-        self.platform_policies()
-            .find(|policy| {
-                policy.key.kind == PolicyKind::CachePolicy
-                    && policy.reach == Reach::Shared(Mode::Enforced, None)
-                    && self.takes_part(policy)
-            })
-            .map(|policy| policy.key.clone())
+    fn select_for(&mut self, name: Name) {
+        let shared = self.selecting(&name);
+        let Some(state) = self.sites.get_mut(&name) else {
+            return;
+        };
+        let selected_anew = state.shared != shared;
+        if selected_anew {
+            let old = std::mem::replace(&mut state.shared, shared.clone());
+            self.dirty.policies.extend(old.into_iter().chain(shared));
+        }
+        let enforced = self.enforced_cache(&name).cloned();
+        let own = self.reverse.by_target.get(&name);
+        let Some(state) = self.sites.get_mut(&name) else {
+            return;
+        };
+        // A policy that goes on selecting the site may enforce now what it only proposed before.
+        let enforced_anew = state.enforced != enforced;
+        state.enforced = enforced;
+        if selected_anew || (enforced_anew && own.is_some()) {
+            self.dirty.policies.extend(own.into_iter().flatten().cloned());
+            self.dirty.sites.insert(name);
+        }
     }
 
     /// Platform policies with a selector that select this site. Of `CachePolicy`s one a mode, the first by name.
@@ -266,8 +257,9 @@ impl Index {
         let Some(state) = self.sites.get(name) else {
             return Vec::new();
         };
-        let SiteObject::Good(site) = &state.object else {
-            return state.shared.clone();
+        let labels = match &state.object {
+            SiteObject::Good(site) => &site.0.labels,
+            SiteObject::Invalid(invalid) => &invalid.labels,
         };
         let none = Labels::new();
         let namespace = self.namespaces.get(&name.namespace).unwrap_or(&none);
@@ -275,7 +267,7 @@ impl Index {
         self.platform_policies()
             .filter(|policy| match &policy.reach {
                 Reach::Shared(mode, Some(selector)) => {
-                    selects(selector, &site.0.labels, namespace)
+                    selects(selector, labels, namespace)
                         && self.takes_part(policy)
                         && (policy.key.kind != PolicyKind::CachePolicy
                             || modes.insert(*mode == Mode::Enforced))

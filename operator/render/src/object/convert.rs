@@ -230,6 +230,10 @@ impl Invalid {
                 .pointer("/metadata/generation")
                 .and_then(Value::as_i64)
                 .unwrap_or_default(),
+            labels: object
+                .pointer("/metadata/labels")
+                .and_then(|labels| serde_json::from_value(labels.clone()).ok())
+                .unwrap_or_default(),
             problem: problem.to_owned(),
             targets: targets
                 .into_iter()

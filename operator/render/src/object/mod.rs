@@ -115,6 +115,8 @@ pub struct Invalid {
     pub key: Key,
     /// Its generation.
     pub generation: i64,
+    /// Its labels: platform policies select it by them, whatever is wrong with it.
+    pub labels: Labels,
     /// What is wrong, for people.
     pub problem: String,
     /// For a policy: the sites and routes that it is attached to, as far as they can be read.

@@ -11,6 +11,7 @@
 pub(crate) mod case;
 pub(crate) mod cluster;
 pub(crate) mod show;
+pub(crate) mod world;
 
 use std::path::{Path, PathBuf};
 

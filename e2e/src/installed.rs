@@ -44,19 +44,15 @@ impl Installed {
         Ok(installed)
     }
 
-    /// `helm install` or `helm upgrade` with the values of the scenarios and more.
+    /// `helm install` or `helm upgrade` with the values of the scenarios, or those of the release, and more.
     pub fn helm(&self, action: &str, more: &[&str]) -> Result<String> {
         let chart = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/breakwater");
         let values = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/values.yaml");
-        let mut arguments = vec![
-            action,
-            "breakwater",
-            chart,
-            "--namespace",
-            SYSTEM,
-            "--values",
-            values,
-        ];
+        let mut arguments = vec![action, "breakwater", chart, "--namespace", SYSTEM];
+        // They would undo what an earlier scenario has set.
+        if !more.contains(&"--reuse-values") {
+            arguments.extend(["--values", values]);
+        }
         arguments.extend(more);
         self.cluster.helm(&arguments)
     }

@@ -11,12 +11,19 @@ use crate::{
 
 /// Runs them one after another on one API server.
 pub(crate) async fn run(assets: &Assets, runner: &mut Runner) -> Result<()> {
-    let mut stage = Stage::start(assets).await?;
+    let mut stage = None;
     macro_rules! scenario {
         ($name:literal, $scenario:path) => {
-            runner.run($name, Box::pin($scenario(&mut stage))).await;
             if runner.wants($name) {
-                stage.clean().await?;
+                if stage.is_none() {
+                    stage = Some(Stage::start(assets).await?);
+                }
+                if let Some(mut there) = stage.take()
+                    && runner.run($name, Box::pin($scenario(&mut there))).await
+                {
+                    there.clean().await?;
+                    stage = Some(there);
+                } // after a failure nobody knows what is left: the next one gets another stage
             }
         };
     }
@@ -52,5 +59,6 @@ pub(crate) async fn run(assets: &Assets, runner: &mut Runner) -> Result<()> {
         "trouble in one region's namespace is told and stays there",
         operator_rights::trouble_in_one_namespace_is_told_and_stays_there
     );
+    drop(stage);
     Ok(())
 }

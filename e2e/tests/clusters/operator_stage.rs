@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -30,6 +31,9 @@ pub(crate) const EDGES: &str = "breakwater-edge-e2e";
 /// Longest time until something is in effect, however slow the machine is.
 pub(crate) const SOON: Duration = Duration::from_secs(40);
 
+/// Stages so far.
+static STAGES: AtomicUsize = AtomicUsize::new(1);
+
 /// Requests of the scenarios that are under way at a time.
 const REQUESTS: usize = 16;
 
@@ -48,7 +52,9 @@ pub(crate) struct Stage {
 impl Stage {
     /// An API server with the kinds, the namespaces and one local region.
     pub(crate) async fn start(assets: &Assets) -> Result<Self> {
-        let directory = assets.directory.join("operator");
+        // Each has a directory of its own, so that the logs of one that failed stay.
+        let number = STAGES.fetch_add(1, Ordering::Relaxed);
+        let directory = assets.directory.join(format!("operator-{number}"));
         let server = ApiServer::start(&assets.programs, &directory).await?;
         let mut sender = Sender::new(server.client());
         sender.define(&breakwater_crds::all()).await?;

@@ -262,3 +262,65 @@ impl Origins {
         origins.map(Arc::clone).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(origin: &str) -> Arc<SiteConfig> {
+        let json = serde_json::json!({
+            "id": {"home": "test", "namespace": "shop", "name": "a"},
+            "uid": "uid-a",
+            "hosts": ["a.example"],
+            "routes": [],
+            "origins": [{
+                "name": origin,
+                "endpoints": {"type": "addresses", "list": [{"address": "192.0.2.1", "port": 80, "weight": 1}]},
+                "protocol": "Http1",
+                "hostHeader": "visitor",
+                "timeouts": {"connectMs": 1, "firstByteMs": 1, "betweenBytesMs": 1},
+                "retries": {"attempts": 0},
+                "balancing": {"type": "roundRobin"},
+                "maxConnections": 1,
+                "maxRequests": 1,
+            }],
+        });
+        Arc::new(serde_json::from_value(json).unwrap())
+    }
+
+    fn set(origins: &Origins, config: &Arc<SiteConfig>) {
+        let bundle = SiteBundle::plain(SiteConfig::clone(config));
+        origins.set(origins.compile(config, &bundle).unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_request_finds_the_origins_of_the_configuration_that_it_goes_by() {
+        let origins = Origins::new(OriginsOptions::new(Handle::current()));
+        let (old, new) = (config("old"), config("new"));
+        set(&origins, &old);
+        let begun = origins.get(&old, "old").unwrap();
+        set(&origins, &new);
+        assert!(Arc::ptr_eq(&origins.get(&old, "old").unwrap(), &begun));
+        assert!(origins.get(&old, "new").is_none());
+        assert!(origins.get(&new, "old").is_none());
+        assert!(origins.get(&new, "new").is_some());
+        origins.remove("uid-a");
+        assert!(origins.get(&old, "old").is_some() && origins.get(&new, "new").is_some());
+        assert!(
+            origins.snapshot().is_empty(),
+            "what is told of is what is in force"
+        );
+    }
+
+    #[tokio::test]
+    async fn origins_that_no_request_goes_by_any_more_are_forgotten() {
+        let origins = Origins::new(OriginsOptions::new(Handle::current()));
+        for _ in 0..10 {
+            set(&origins, &config("main"));
+        }
+        let last = config("main");
+        set(&origins, &last);
+        let sites = origins.sites.read().unwrap();
+        assert_eq!((sites.current.len(), sites.former.len()), (1, 0));
+    }
+}

@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod dns;
+pub(crate) mod frames;
 pub(crate) mod metrics;
 pub(crate) mod origin;
 pub(crate) mod server;

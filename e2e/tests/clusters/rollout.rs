@@ -30,10 +30,7 @@ pub(crate) async fn replacing_the_edges_under_load_fails_no_request(edge: &mut I
         (edge.https()?, Speaks::H2(ca.pem.clone())),
     ];
     let load = Load::start(&visitors, host, "/");
-    edge.helm(
-        "upgrade",
-        &["--set", "regions[0].spec.local.cores=1", "--reuse-values"],
-    )?;
+    edge.helm("upgrade", &["--set", "regions[0].spec.local.cores=1"])?;
     let after = wait::until("another edge is the only one", SOON, || async {
         let pod = edge.edge_pod().await?;
         ensure!(pod != before, "still {pod}");

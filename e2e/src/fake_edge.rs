@@ -31,26 +31,32 @@ impl Drop for FakeEdge {
     }
 }
 
+/// Makes the Pod of an edge, as it is when its container is ready.
+pub async fn live_pod(client: &Client, namespace: &str, region: &str, name: &str) -> Result<Pod> {
+    let apply = PatchParams::apply("fake-edge").force();
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "labels": {
+            "app.kubernetes.io/name": "breakwater-edge", "edge.breakwater.dev/region": region,
+        }},
+        "spec": {"nodeName": "node", "automountServiceAccountToken": false, "containers": [
+            {"name": "edge", "image": "breakwater:e2e"},
+        ]},
+    });
+    pods.patch(name, &apply, &Patch::Apply(pod)).await?;
+    let ready = json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+    });
+    Ok(pods.patch_status(name, &apply, &Patch::Apply(ready)).await?)
+}
+
 impl FakeEdge {
     /// Makes its Pod and begins to acknowledge what is published in `namespace`.
     pub async fn start(client: &Client, namespace: &str, region: &str, name: &str) -> Result<Self> {
         let apply = PatchParams::apply("fake-edge").force();
-        let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-        let pod = json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": name, "labels": {
-                "app.kubernetes.io/name": "breakwater-edge", "edge.breakwater.dev/region": region,
-            }},
-            "spec": {"nodeName": "node", "automountServiceAccountToken": false, "containers": [
-                {"name": "edge", "image": "breakwater:e2e"},
-            ]},
-        });
-        pods.patch(name, &apply, &Patch::Apply(pod)).await?;
-        let ready = json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
-        });
-        pods.patch_status(name, &apply, &Patch::Apply(ready)).await?;
+        live_pod(client, namespace, region, name).await?;
         let nodes: Api<EdgeNode> = Api::namespaced(client.clone(), namespace);
         let node = json!({
             "apiVersion": "edge.breakwater.dev/v1alpha1", "kind": "EdgeNode",

@@ -9,6 +9,7 @@ pub mod client;
 pub mod cluster;
 mod component;
 mod control_plane;
+pub mod edge;
 pub mod fake_edge;
 pub mod installed;
 pub mod load;

@@ -2,6 +2,8 @@
 
 mod cache;
 mod change;
+mod edge_scene;
+mod edge_source;
 mod failures;
 mod keys;
 mod latency;
@@ -62,7 +64,8 @@ async fn without_kubelet(assets: &Assets, runner: &mut Runner) -> Result<()> {
         )
         .await;
     drop(server);
-    operator_scenarios::run(assets, runner).await
+    operator_scenarios::run(assets, runner).await?;
+    edge_source::run(assets, runner).await
 }
 
 async fn start(assets: &Assets) -> Result<Installed> {

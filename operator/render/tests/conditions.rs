@@ -91,12 +91,12 @@ fn failing(name: &str) -> Edge {
     }
 }
 
-fn before(generation: i64, content: &str, programmed: bool) -> Option<Previous> {
-    Some(Previous {
+fn before(generation: i64, content: &str, programmed: bool) -> Previous {
+    Previous {
         generation,
         config_hash: Some(hash(content).as_str().to_owned()),
         programmed,
-    })
+    }
 }
 
 struct Row {
@@ -119,7 +119,7 @@ fn plain(
     let ready = if expected.0 == True {
         (True, "Ready")
     } else {
-        expected.clone()
+        expected
     };
     Row {
         what,
@@ -183,31 +183,31 @@ fn latched() -> Vec<Row> {
     vec![
         plain(
             "an edge that comes late doesn't take it back",
-            before(3, "new", true),
+            Some(before(3, "new", true)),
             slow(),
             (True, "Programmed"),
         ),
         plain(
             "nor do edges that go",
-            before(3, "new", true),
+            Some(before(3, "new", true)),
             vec![],
             (True, "Programmed"),
         ),
         plain(
             "another generation counts anew",
-            before(2, "new", true),
+            Some(before(2, "new", true)),
             slow(),
             (Unknown, "Pending"),
         ),
         plain(
             "so does another content",
-            before(3, "old", true),
+            Some(before(3, "old", true)),
             slow(),
             (Unknown, "Pending"),
         ),
         plain(
             "what wasn't programmed isn't latched",
-            before(3, "new", false),
+            Some(before(3, "new", false)),
             slow(),
             (Unknown, "Pending"),
         ),
@@ -263,7 +263,7 @@ fn by_state() -> Vec<Row> {
         Row {
             what: "the last good one is served, whatever was latched",
             update: update(refused(), true),
-            before: before(3, "new", true),
+            before: Some(before(3, "new", true)),
             programmed: (False, "LastGood"),
             ready: (False, "HostConflict"),
             ..loaded()
@@ -299,7 +299,7 @@ fn programmed_counts_live_edges_and_latches_and_ready_sums_up() {
                 .iter()
                 .find(|condition| condition.kind == kind)
                 .unwrap();
-            (found.status.clone(), found.reason.as_str())
+            (found.status, found.reason.as_str())
         };
         assert_eq!(of(condition::PROGRAMMED), row.programmed, "{}", row.what);
         assert_eq!(of(condition::READY), row.ready, "{}", row.what);

@@ -130,7 +130,7 @@ fn by_addresses(
             weight: weight.unwrap_or(1),
         });
     }
-    if list.iter().all(|endpoint| endpoint.weight == 0) {
+    if addresses.iter().all(|address| address.weight == Some(0)) {
         problems.push(Problem::invalid(format!(
             "{place}: at least one weight must be above 0"
         )));
@@ -165,7 +165,11 @@ fn by_name(
             ),
         ));
     }
-    if name.split('.').any(|label| label.is_empty() || label.len() > 63) {
+    let is_label = |label: &str| {
+        let mut bytes = label.bytes();
+        (1..=63).contains(&label.len()) && bytes.all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+    };
+    if !name.split('.').all(is_label) {
         problems.push(Problem::invalid(format!("{place}: {name:?} is not a DNS name")));
     }
     Endpoints::Dns {

@@ -6,7 +6,9 @@ use breakwater_render::object::Invalid;
 use breakwater_render::schema::{self, Verdict};
 use breakwater_render::{HostGrant, Key, Name, Object, PolicyKey, PolicyKind, Settings};
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::testdata;
@@ -65,6 +67,13 @@ enum Directive {
         of: String,
         metadata: Value,
         spec: Option<Value>,
+    },
+    Unchecked {
+        #[serde(rename = "apiVersion")]
+        _api: String,
+        of: String,
+        metadata: Box<ObjectMeta>,
+        spec: Value,
     },
     Absent {
         #[serde(rename = "apiVersion")]
@@ -162,6 +171,9 @@ impl Case {
                 let invalid = Invalid::from_value(&object, "spec.hosts: this build can't read it").unwrap();
                 self.act(Action::Apply(Box::new(Object::Invalid(invalid))));
             }
+            Directive::Unchecked {
+                of, metadata, spec, ..
+            } => self.act(Action::Apply(Box::new(unchecked(&of, &metadata, spec)))),
             Directive::Absent { name, .. } => {
                 self.act(Action::Apply(Box::new(Object::SecretAbsent(qualified(&name)))));
             }
@@ -200,6 +212,20 @@ fn with_files(text: &str) -> String {
         rest = after;
     }
     out + rest
+}
+
+/// An object as its types read it.
+fn unchecked(kind: &str, metadata: &ObjectMeta, spec: Value) -> Object {
+    fn of<T: DeserializeOwned>(spec: Value) -> T {
+        serde_json::from_value(spec).unwrap()
+    }
+    let meta = metadata.into();
+    match kind {
+        "EdgeSite" => Object::EdgeSite(meta, Box::new(of(spec))),
+        "RateRule" => Object::RateRule(meta, Box::new(of(spec))),
+        "CachePolicy" => Object::CachePolicy(meta, Box::new(of(spec))),
+        other => panic!("{other}"),
+    }
 }
 
 fn qualified(name: &str) -> Name {

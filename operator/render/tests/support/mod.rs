@@ -3,7 +3,7 @@
 //! Besides manifests, a case may hold documents of `apiVersion: golden`: `Settings` (of the platform; first),
 //! `Step` (render what stands above, publish it as the operator would, go on), `Remove`, `Listed`
 //! (everything of a namespace was listed), `Absent` (a Secret was looked for), `Unreadable` (an object whose spec this
-//! build can't read). `$(NAME)`
+//! build can't read), `Unchecked` (an object that never saw this build's schema: the cluster still has an older one). `$(NAME)`
 //! stands for the contents of `testdata/pairs/NAME`.
 
 #![allow(dead_code, reason = "each test uses a part of it")]

@@ -155,3 +155,29 @@ fn the_page_of_known_gaps_lists_exactly_these() {
     let gaps: BTreeSet<&str> = gaps.map(|(name, ..)| *name).collect();
     assert_eq!(rows, gaps);
 }
+
+/// A chunk's line should have at most 256 bytes; the library counts those of a whole body together.
+#[tokio::test]
+async fn chunk_extensions_are_bounded_by_16_kib_a_body() {
+    let origin = RawOrigin::bind();
+    let site = forward_site("a", "a.example", origin_at(&[origin.address]));
+    let serving = tokio::spawn(serve(origin));
+    let edge = edge_with(options(), vec![site]);
+    let address = edge.addresses().http[0];
+    for (bytes, wanted) in [
+        (200, Answered(200)),
+        (15 << 10, Answered(200)),
+        (17 << 10, Refused(400)),
+    ] {
+        let extension = "x".repeat(bytes);
+        let request = format!(
+            "POST / HTTP/1.1\r\nhost: a.example\r\ntransfer-encoding: chunked\r\n\r\n3;{extension}\r\nabc\r\n0\r\n\r\n"
+        );
+        assert_eq!(
+            outcome(address, request.as_bytes()).await,
+            wanted,
+            "{bytes} bytes"
+        );
+    }
+    serving.abort();
+}

@@ -67,7 +67,7 @@ impl Index {
                 let name = pod.name.clone();
                 let objects = self.objects.entry(name.namespace.clone()).or_default();
                 if objects.pods.insert(name.name.clone(), pod.clone()) != Some(pod) {
-                    self.namespace_changed(&name.namespace);
+                    self.pod_changed(&name);
                 }
             }
             Object::Secret(secret) => self.set_secret(secret.name.clone(), Some(secret)),
@@ -125,7 +125,7 @@ impl Index {
                     .objects_of(name)
                     .is_some_and(|objects| objects.pods.remove(&name.name).is_some())
                 {
-                    self.namespace_changed(&name.namespace);
+                    self.pod_changed(name);
                 }
             }
             Key::Secret(name) => {
@@ -383,6 +383,18 @@ impl Index {
         self.dirty
             .sites
             .extend(self.reverse.by_service.get(name).into_iter().flatten().cloned());
+    }
+
+    /// A Pod matters to the Services whose slices name it.
+    fn pod_changed(&mut self, name: &Name) {
+        let services = self
+            .objects
+            .get(&name.namespace)
+            .map(|objects| objects.services_of_pod(&name.name))
+            .unwrap_or_default();
+        for service in services {
+            self.service_changed(&Name::new(&name.namespace, service));
+        }
     }
 
     fn namespace_changed(&mut self, namespace: &str) {

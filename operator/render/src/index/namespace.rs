@@ -45,6 +45,16 @@ impl NamespaceObjects {
         touched
     }
 
+    /// The Services whose slices name a Pod.
+    pub(crate) fn services_of_pod(&self, pod: &str) -> BTreeSet<String> {
+        let names = |slice: &&EndpointSlice| {
+            let mut endpoints = slice.endpoints.iter();
+            endpoints.any(|endpoint| endpoint.pod.as_deref() == Some(pod))
+        };
+        let slices = self.slices.values().filter(names);
+        slices.map(|slice| slice.service.clone()).collect()
+    }
+
     /// The slices of a Service, by name.
     pub(crate) fn slices_of(&self, service: &str) -> impl Iterator<Item = &EndpointSlice> {
         self.by_service

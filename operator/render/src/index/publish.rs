@@ -122,8 +122,11 @@ impl Index {
                 concerned.extend(self.claims.concerned(host));
             }
         }
-        concerned.retain(|site| Some(site) != new_name);
-        self.dirty.sites.extend(concerned);
+        // A site that nobody rivals knew what it would serve. Where there are rivals, a host that it serves now
+        // may shut them out from another that it asks for.
+        if concerned.iter().any(|site| Some(site) != new_name) {
+            self.dirty.sites.extend(concerned);
+        }
     }
 
     /// A published Secret of a site that isn't served in its region any more.

@@ -17,6 +17,7 @@ use breakwater_render::object::{Invalid, Labels};
 use breakwater_render::{HostGrant, Key, Object, PolicyKey, PolicyKind, Publish, Settings, StatusUpdate};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use support::case::{Action, Case};
 use support::world::World;
@@ -159,6 +160,8 @@ fn cases(cases: u32) -> ProptestConfig {
     ProptestConfig {
         cases: if asked { default.cases } else { cases },
         failure_persistence: None,
+        // The same cases each time: a rare one is looked for with PROPTEST_CASES, not met in somebody's CI.
+        rng_seed: if asked { default.rng_seed } else { RngSeed::Fixed(1) },
         ..default
     }
 }

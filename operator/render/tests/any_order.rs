@@ -161,7 +161,11 @@ fn cases(cases: u32) -> ProptestConfig {
         cases: if asked { default.cases } else { cases },
         failure_persistence: None,
         // The same cases each time: a rare one is looked for with PROPTEST_CASES, not met in somebody's CI.
-        rng_seed: if asked { default.rng_seed } else { RngSeed::Fixed(1) },
+        rng_seed: if asked {
+            default.rng_seed
+        } else {
+            RngSeed::Fixed(1)
+        },
         ..default
     }
 }

@@ -17,6 +17,7 @@ mod cache;
 mod cache_status;
 mod conditional;
 mod config;
+mod cursor;
 mod date;
 mod dictionary;
 mod directives;
@@ -47,6 +48,7 @@ pub use cache::{Begin, BeginMode, BeginRequest, Cache, CacheStats};
 pub use cache_status::{CacheStatus, Fwd, Served};
 pub use conditional::{Condition, NOT_MODIFIED_FIELDS, OriginCondition, evaluate};
 pub use config::{CacheConfig, FillLimits, UnusableConfig};
+pub use cursor::StoredBody;
 pub use date::{DateWriter, parse_http_date};
 pub use directives::{
     MAX_DELTA_SECS, Qualified, RequestDirectives, ResponseDirectives, parse_age, parse_delta_secs,

@@ -20,7 +20,7 @@
 //! adaptor starts it when a step carries one, drives it by the calls of [`Fill`](crate::Fill), and lets it run
 //! on when the client goes away.
 
-use breakwater_edge_cache::{FillReader, HeadEvent, Hit};
+use breakwater_edge_cache::{FillReader, HeadEvent, StoredBody};
 use bytes::Bytes;
 
 use crate::fill::Fill;
@@ -31,12 +31,10 @@ use crate::wire::OriginHead;
 /// What an adaptor does next.
 #[derive(Debug)]
 pub enum Step {
-    /// Send `scratch.response`, then the stored body from `hit`, which stays pinned until it is dropped.
+    /// Send `scratch.response`, then what `body` holds, which stays pinned until it is dropped.
     Serve {
-        /// The stored answer.
-        hit: Hit,
-        /// False for HEAD and 304: the head is all.
-        send_body: bool,
+        /// What to send of the stored answer's body; nothing for HEAD and 304.
+        body: StoredBody,
         /// A fill to start now and drive beside this request: what is stored is being validated.
         fill: Option<Box<Fill>>,
     },

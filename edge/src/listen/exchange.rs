@@ -132,16 +132,9 @@ impl Exchange {
         loop {
             let next = match step {
                 Step::Reply { body, close } => return self.send(Payload::whole(body), close),
-                Step::Serve { hit, send_body, fill } => {
+                Step::Serve { body, fill } => {
                     self.start_fill(fill);
-                    return self.send(
-                        if send_body {
-                            Payload::Stored(hit, 0)
-                        } else {
-                            Payload::Nothing
-                        },
-                        false,
-                    );
+                    return self.send(Payload::stored(body), false);
                 }
                 Step::Wait {
                     reader,

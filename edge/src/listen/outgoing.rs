@@ -2,7 +2,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use breakwater_edge_cache::{Chunk, FillReader, Hit};
+use breakwater_edge_cache::{Chunk, FillReader, StoredBody};
 use breakwater_edge_proxy::{FieldBuf, Reason, trailers};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -21,8 +21,8 @@ pub(crate) enum Payload {
     Nothing,
     /// All of it at once.
     Whole(Bytes),
-    /// The cache, from this offset on.
-    Stored(Hit, u64),
+    /// The cache.
+    Stored(StoredBody),
     /// A fill that is under way.
     Filling(FillReader),
     /// The origin.
@@ -35,6 +35,14 @@ impl Payload {
             Self::Nothing
         } else {
             Self::Whole(body)
+        }
+    }
+
+    pub(crate) fn stored(body: StoredBody) -> Self {
+        if body.remaining() == 0 {
+            Self::Nothing
+        } else {
+            Self::Stored(body)
         }
     }
 }
@@ -117,13 +125,12 @@ impl Outgoing {
                 }
                 Some(Frame::data(part))
             }
-            Payload::Stored(hit, offset) => {
-                let part = hit.chunk(*offset, PART_BYTES);
-                *offset += part.len() as u64;
-                if *offset >= hit.body_len() || part.is_empty() {
+            Payload::Stored(body) => {
+                let part = body.chunk(PART_BYTES);
+                if body.remaining() == 0 {
                     self.end();
                 }
-                (!part.is_empty()).then(|| Frame::data(part))
+                Some(Frame::data(part))
             }
             Payload::Filling(reader) => match ready!(reader.poll_chunk(cx)) {
                 Chunk::Data(data) => Some(Frame::data(data)),
@@ -189,7 +196,7 @@ impl Body for Outgoing {
         match &self.payload {
             Payload::Nothing => SizeHint::with_exact(0),
             Payload::Whole(body) => SizeHint::with_exact(body.len() as u64),
-            Payload::Stored(hit, offset) => SizeHint::with_exact(hit.body_len().saturating_sub(*offset)),
+            Payload::Stored(body) => SizeHint::with_exact(body.remaining()),
             Payload::Filling(_) | Payload::Origin(_) => SizeHint::default(),
         }
     }

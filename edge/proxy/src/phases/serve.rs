@@ -1,6 +1,8 @@
 //! Answers from the cache, and those that a fill is bringing.
 
-use breakwater_edge_cache::{AnswerHead, CacheStatus, Condition, Hit, NOT_MODIFIED_FIELDS, evaluate};
+use breakwater_edge_cache::{
+    AnswerHead, CacheStatus, Condition, Hit, NOT_MODIFIED_FIELDS, StoredBody, evaluate,
+};
 
 use super::{Context, decorate};
 use crate::boundary::Step;
@@ -39,8 +41,12 @@ pub(crate) fn hit(
     scratch.state.cache = Some(status);
     scratch.state.answered = Some(cx.now);
     decorate::run(cx, scratch);
-    let send_body = !not_modified && cx.head.method != b"HEAD";
-    Step::Serve { hit, send_body, fill }
+    let body = if not_modified || cx.head.method == b"HEAD" {
+        StoredBody::none(hit)
+    } else {
+        StoredBody::whole(hit)
+    };
+    Step::Serve { body, fill }
 }
 
 /// Serves what a fill is bringing.

@@ -215,12 +215,13 @@ impl World {
     fn take(&mut self, client: usize, step: Step) {
         let exchange = &mut self.exchanges[client];
         match step {
-            Step::Serve { hit, send_body, fill } => {
+            Step::Serve { mut body, fill } => {
                 exchange.head();
-                let size = if send_body { hit.body_len() } else { 0 };
-                while (exchange.got.body.len() as u64) < size {
-                    let part = hit.slice(exchange.got.body.len() as u64, 3);
+                while body.remaining() > 0 {
+                    let part = body.peek(3);
                     exchange.got.body.push_str(&text(part));
+                    let sent = part.len();
+                    body.advance(sent);
                 }
                 exchange.reader = None;
                 exchange.got.ended = Some(Ended::Whole);

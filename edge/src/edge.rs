@@ -363,6 +363,7 @@ fn assemble(
         cache,
         rates,
         loop_id: options.loop_id.as_str().into(),
+        workers: worker_count(options),
     };
     let common = Common {
         proxy: Arc::new(proxy),

@@ -5,21 +5,26 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::Now;
+use crate::cache_status::Fwd;
 use crate::config::{CacheConfig, UnusableConfig};
 use crate::directives::RequestDirectives;
-use crate::entry::Hit;
+use crate::entry::{Entry, Hit};
 use crate::fields::FieldsView;
 use crate::key::{KeyBuilder, KeyRef};
 use crate::lookup::{Lookup, decide};
+use crate::near::{Near, Pin};
 use crate::reader::FillReader;
 use crate::shared::Shared;
 use crate::site::Site;
 use crate::writer::FillWriter;
 
+/// The part of a cache's bytes that threads may hold at hand, beyond their place in the index: one in so many.
+const NEAR_PART: usize = 32;
+
 /// A shared cache in bounded memory. Cloning it gives another handle to the same.
 ///
-/// A hit takes its shard's lock for reading and counts the pin: two writes to shared lines. Everything else
-/// of a hit writes nothing in the steady state.
+/// A hit on what its thread's [`Near`] holds writes nothing that another thread uses; one that it doesn't hold
+/// takes its shard's lock for reading and counts the pin.
 #[derive(Clone)]
 pub struct Cache {
     shared: Arc<Shared>,
@@ -112,11 +117,27 @@ impl Cache {
         }
     }
 
+    /// A table of what a thread is served, for [`lookup`](Self::lookup); `threads` have one each. Together they
+    /// hold a thirty-second of the cache's bytes at most.
+    pub fn near(&self, threads: usize) -> Near {
+        let budget = &self.shared.budget;
+        Near::new(budget.max_bytes / NEAR_PART / threads.max(1), budget)
+    }
+
     /// What is stored for a request. `request` are the visitor's fields: its `Cache-Control`, and whatever an
     /// answer's `Vary` names.
-    pub fn lookup(&self, site: &Site, key: KeyRef<'_>, request: &dyn FieldsView, now: Now) -> Lookup {
+    ///
+    /// `near` is this thread's; what is hot is kept there.
+    pub fn lookup(
+        &self,
+        near: &mut Near,
+        site: &Site,
+        key: KeyRef<'_>,
+        request: &dyn FieldsView,
+        now: Now,
+    ) -> Lookup {
         let asked = RequestDirectives::of(request);
-        let miss = match self.shared.find(site, key, request) {
+        let miss = match self.find(near, site, key, request) {
             Ok(entry) => {
                 entry.touch();
                 return decide(Hit::new(entry, now), &asked, now, self.shared.advice_interval_ms);
@@ -130,6 +151,25 @@ impl Cache {
         } else {
             Lookup::Miss(miss)
         }
+    }
+
+    fn find(
+        &self,
+        near: &mut Near,
+        site: &Site,
+        key: KeyRef<'_>,
+        request: &dyn FieldsView,
+    ) -> Result<Pin, Fwd> {
+        let accepts =
+            |entry: &Entry| *entry.key == *key.bytes && !entry.is_purged(site) && entry.vary.matches(request);
+        if let Some(pin) = near.find(key.hash, accepts) {
+            return Ok(pin);
+        }
+        let (entry, version) = self.shared.find(site, key, request)?;
+        if entry.is_hot() {
+            near.keep(&entry, version);
+        }
+        Ok(entry.into())
     }
 
     /// Begins, or joins, a fetch from the origin.
@@ -284,10 +324,16 @@ mod tests {
             .head(200, &fields, None, Verdict::Store(lifetime), now)
             .unwrap();
         writer.finish(None).unwrap().stored.unwrap();
-        assert!(matches!(cache.lookup(&site, key, &fields, now), Lookup::Fresh(_)));
+        let mut near = cache.near(1);
+        for _ in 0..10 {
+            assert!(matches!(
+                cache.lookup(&mut near, &site, key, &fields, now),
+                Lookup::Fresh(_)
+            ));
+        }
         site.next_purge();
         assert!(matches!(
-            cache.lookup(&site, key, &fields, now),
+            cache.lookup(&mut near, &site, key, &fields, now),
             Lookup::Miss(Fwd::UriMiss)
         ));
     }

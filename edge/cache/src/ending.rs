@@ -83,7 +83,7 @@ impl FillWriter {
     /// The origin failed before its head: what is stored stands in, where the rules allow it
     /// (`stale-if-error`). False: it isn't allowed; abort, or pass the origin's error on.
     pub fn serve_stale(&mut self, reason: Reason, now: Now) -> bool {
-        let Some(entry) = self.stale.as_ref().map(|hit| Arc::clone(&hit.entry)) else {
+        let Some(entry) = self.stale.as_ref().map(|hit| Arc::clone(hit.entry.entry())) else {
             return false;
         };
         if entry.is_purged(&self.fill.site) || !Hit::new(Arc::clone(&entry), now).may_serve_on_error() {

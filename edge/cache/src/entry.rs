@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -10,6 +10,7 @@ use crate::Now;
 use crate::budget::{Budget, Charge};
 use crate::fields::Fields;
 use crate::freshness::Lifetime;
+use crate::near::Pin;
 use crate::site::Site;
 use crate::vary::VaryKey;
 
@@ -64,6 +65,9 @@ pub(crate) struct Entry {
     pub(crate) lifetime: Lifetime,
     pub(crate) body: Arc<Body>,
     invalidated: AtomicBool,
+    /// Counts what the index did that changes who is found under the key: whoever has found this entry before
+    /// looks again.
+    version: AtomicU32,
     /// Hits since it was last considered for eviction. A hit writes it only while it is below its maximum,
     /// so a hot entry's line stays shared between cores.
     frequency: AtomicU8,
@@ -118,6 +122,7 @@ impl Entry {
             lifetime,
             body,
             invalidated: AtomicBool::new(invalidated),
+            version: AtomicU32::new(0),
             frequency: AtomicU8::new(0),
             advised_at: AtomicU64::new(0),
             charge: Charge::new(budget, bytes),
@@ -143,6 +148,20 @@ impl Entry {
 
     pub(crate) fn invalidate(&self) {
         self.invalidated.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn version(&self) -> u32 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The index gives this entry up, or has another for the key. Only under the lock of its shard.
+    pub(crate) fn supersede(&self) {
+        self.version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Hit so often lately that it is worth keeping at hand.
+    pub(crate) fn is_hot(&self) -> bool {
+        self.frequency() >= MAX_FREQUENCY
     }
 
     pub(crate) fn touch(&self) {
@@ -180,17 +199,17 @@ impl Entry {
 /// A stored answer, pinned: its fields and body stay readable for as long as this lives, whatever happens to
 /// the entry meanwhile.
 ///
-/// The pin is a shared reference count for now. Nothing in this interface depends on that: bodies are read
-/// as slices that borrow from the pin, so it can become a pin of an epoch.
+/// The pin of a hot entry is counted by its thread alone, see [`Near`](crate::Near).
 #[derive(Clone)]
 pub struct Hit {
-    pub(crate) entry: Arc<Entry>,
+    pub(crate) entry: Pin,
     age_ms: u64,
     ttl_ms: i64,
 }
 
 impl Hit {
-    pub(crate) fn new(entry: Arc<Entry>, now: Now) -> Self {
+    pub(crate) fn new(entry: impl Into<Pin>, now: Now) -> Self {
+        let entry = entry.into();
         let (age_ms, ttl_ms) = (entry.lifetime.age_ms(now), entry.lifetime.ttl_ms(now));
         Self {
             entry,

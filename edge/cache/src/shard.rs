@@ -101,6 +101,7 @@ impl Shard {
         while let Some((id, node)) = next.and_then(|id| Some((id, self.node(id)?))) {
             next = node.next_variant;
             count += 1;
+            node.entry.supersede();
             let other_key = node.entry.key != entry.key;
             let same_variant = node.entry.vary == entry.vary;
             if same_variant && !other_key {
@@ -286,6 +287,7 @@ impl Shard {
         self.unlink(id);
         let node = self.nodes.get_mut(id as usize)?.take()?;
         self.free.push(id);
+        node.entry.supersede();
         let hash = node.entry.hash;
         let first = self.index.get(&hash).copied();
         if first == Some(id) {

@@ -93,13 +93,14 @@ impl Shared {
         self.fills.get(self.place(hash)).map(|line| &line.0)
     }
 
-    /// The stored answer that a request selects: of several that match, the newest by date (RFC 9111 §4.1).
+    /// The stored answer that a request selects, with its version: of several that match, the newest by date
+    /// (RFC 9111 §4.1).
     pub(crate) fn find(
         &self,
         site: &Site,
         key: KeyRef<'_>,
         request: &dyn FieldsView,
-    ) -> Result<Arc<Entry>, Fwd> {
+    ) -> Result<(Arc<Entry>, u32), Fwd> {
         let shard = self.shard(key.hash).ok_or(Fwd::UriMiss)?.read();
         let (mut found, mut any): (Option<&Arc<Entry>>, bool) = (None, false);
         for entry in shard
@@ -113,14 +114,16 @@ impl Shared {
             }
         }
         found
-            .cloned()
+            .map(|entry| (Arc::clone(entry), entry.version()))
             .ok_or(if any { Fwd::VaryMiss } else { Fwd::UriMiss })
     }
 
     /// What another's fill stored since the request's look-up, if it is fresh.
     pub(crate) fn settled_since(&self, request: &BeginRequest<'_>) -> Option<Hit> {
-        let entry = self.find(request.site, request.key, request.fields).ok()?;
-        let known = request.stale.is_some_and(|hit| Arc::ptr_eq(&hit.entry, &entry));
+        let (entry, _) = self.find(request.site, request.key, request.fields).ok()?;
+        let known = request
+            .stale
+            .is_some_and(|hit| Arc::ptr_eq(hit.entry.entry(), &entry));
         let usable = !known
             && !entry.is_invalidated()
             && !entry.lifetime.always_validate

@@ -37,7 +37,7 @@ impl FillWriter {
         request: RequestFacts,
         rules: &StoreRules,
     ) -> Result<(), Self> {
-        let Some(entry) = self.stale.as_ref().map(|hit| Arc::clone(&hit.entry)) else {
+        let Some(entry) = self.stale.as_ref().map(|hit| Arc::clone(hit.entry.entry())) else {
             return Err(self);
         };
         if self.is_purged() || entry.is_purged(&self.fill.site) || !is_about(&entry, answer.fields) {

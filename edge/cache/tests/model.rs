@@ -182,6 +182,7 @@ proptest! {
             }
         }
         model.pins.clear();
+        model.world.near.lock().unwrap().clear();
         model.world.cache.purge_site(&model.world.site);
         let empty = World::with(&CacheConfig { shards: 3, ..CacheConfig::new(max_bytes, [3; 16]) });
         prop_assert_eq!(model.world.cache.stats().used_bytes, empty.cache.stats().used_bytes, "all was given back");

@@ -66,6 +66,7 @@ fn nothing_asked_for_before_a_purge_is_used_after_it() {
         site: world.cache.site(b"site-b"),
         cache: world.cache.clone(),
         rules: world.rules.clone(),
+        near: std::sync::Mutex::default(),
     };
     other_site
         .store("/", &[], &answer, b"theirs", at(0))

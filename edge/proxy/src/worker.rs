@@ -1,7 +1,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use breakwater_edge_cache::Cache;
+use breakwater_edge_cache::{Cache, Near};
 use breakwater_edge_guard::RateTable;
 
 use crate::Now;
@@ -25,6 +25,8 @@ pub struct Shared {
     /// What this edge calls itself in `CDN-Loop` (RFC 8586): a token, the same for all edges that must not
     /// forward to each other.
     pub loop_id: Box<str>,
+    /// How many workers there are.
+    pub workers: usize,
 }
 
 /// The configuration as one worker holds it. Its reference count is touched by that worker alone, so that
@@ -45,6 +47,7 @@ impl View {
 pub struct Worker {
     shared: Arc<Shared>,
     view: RefCell<Arc<View>>,
+    near: RefCell<Near>,
 }
 
 impl Worker {
@@ -53,7 +56,8 @@ impl Worker {
         let view = RefCell::new(Arc::new(View {
             snapshot: shared.directory.current(),
         }));
-        Self { shared, view }
+        let near = RefCell::new(shared.cache.near(shared.workers));
+        Self { shared, view, near }
     }
 
     /// Begins a request: its head is complete, its body not read.
@@ -99,6 +103,12 @@ impl Worker {
         phases::record::run(conn, head, end, now, scratch)
     }
 
+    /// Lets go of stored answers that this worker keeps at hand though the cache has given them up. To be called
+    /// some ten times a second.
+    pub fn sweep(&self) {
+        self.near.borrow_mut().sweep();
+    }
+
     /// What the workers share.
     pub fn shared(&self) -> &Arc<Shared> {
         &self.shared
@@ -113,6 +123,7 @@ impl Worker {
     ) -> Context<'r, 'a> {
         Context {
             shared: &self.shared,
+            near: &self.near,
             view,
             conn,
             head,

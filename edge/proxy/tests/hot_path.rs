@@ -167,6 +167,7 @@ fn worker() -> Worker {
         cache: Cache::new(&CacheConfig::new(16 << 20, [1; 16])).unwrap(),
         rates: Arc::new(RateTable::new(1 << 16, Seed([2; 16])).unwrap()),
         loop_id: "breakwater".into(),
+        workers: 1,
     }))
 }
 

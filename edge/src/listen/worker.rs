@@ -20,8 +20,8 @@ use crate::observe::{Counters, LineBuffer, Recorder};
 use crate::options::Limits;
 use crate::origin::Origins;
 
-/// How often log lines that don't fill a batch are handed over.
-const LOG_FLUSH: Duration = Duration::from_millis(100);
+/// How often log lines that don't fill a batch are handed over, and what the cache has given up is let go.
+const TIDY: Duration = Duration::from_millis(100);
 
 /// Request states kept for use again, by one worker.
 const MAX_SPARE: usize = 256;
@@ -312,8 +312,9 @@ async fn run(local: Rc<Local>, listeners: Vec<Listener>) {
         let local = Rc::clone(&local);
         tokio::task::spawn_local(async move {
             loop {
-                tokio::time::sleep(LOG_FLUSH).await;
+                tokio::time::sleep(TIDY).await;
                 local.recorder.flush();
+                local.phases.sweep();
             }
         })
     };

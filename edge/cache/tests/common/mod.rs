@@ -7,13 +7,15 @@
     reason = "each test file uses a part; helpers fail loudly"
 )]
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, ThreadId};
 
 use breakwater_edge_cache::{
     Begin, BeginMode, BeginRequest, Cache, CacheConfig, Chunk, FillReader, FillWriter, Finished, HeadEvent,
-    Hit, KeyBuilder, KeyTarget, Lifetime, Lookup, MethodClass, NotModified, Now, OriginHead, Reason,
+    Hit, KeyBuilder, KeyTarget, Lifetime, Lookup, MethodClass, Near, NotModified, Now, OriginHead, Reason,
     RequestFacts, Site, Stale, StoreRules, Verdict, judge,
 };
 
@@ -50,6 +52,7 @@ pub(crate) struct World {
     pub(crate) cache: Cache,
     pub(crate) site: Arc<Site>,
     pub(crate) rules: StoreRules,
+    pub(crate) near: Mutex<HashMap<ThreadId, Near>>,
 }
 
 impl World {
@@ -67,6 +70,7 @@ impl World {
             cache,
             site,
             rules: StoreRules::default(),
+            near: Mutex::default(),
         }
     }
 
@@ -86,8 +90,26 @@ impl World {
 
     pub(crate) fn lookup(&self, path: &str, fields: Pairs<'_>, now: Now) -> Lookup {
         let key = self.key(path);
-        self.cache
-            .lookup(&self.site, self.cache.key(&key), &fields.to_vec(), now)
+        let thread = thread::current().id();
+        let taken = self.near.lock().unwrap().remove(&thread);
+        let mut near = taken.unwrap_or_else(|| self.cache.near(1));
+        let key = self.cache.key(&key);
+        let found = self
+            .cache
+            .lookup(&mut near, &self.site, key, &fields.to_vec(), now);
+        self.near.lock().unwrap().insert(thread, near);
+        found
+    }
+
+    /// Lets go of what threads keep at hand, as their workers do in time.
+    pub(crate) fn sweep(&self) {
+        for near in self.near.lock().unwrap().values_mut() {
+            (0..8).for_each(|_| near.sweep());
+        }
+    }
+
+    pub(crate) fn near_bytes(&self) -> usize {
+        self.near.lock().unwrap().values().map(Near::bytes).sum()
     }
 
     pub(crate) fn begin(

@@ -58,7 +58,8 @@ pub(crate) fn run(cx: &Context<'_, '_>, target: Target<'_>, scratch: &mut Scratc
     let cache = &cx.shared.cache;
     let key = cache.key(&scratch.key);
     let site = target.site.cache_site(cache);
-    match cache.lookup(site, key, &cx.head.fields, cx.now) {
+    let found = cache.lookup(&mut cx.near.borrow_mut(), site, key, &cx.head.fields, cx.now);
+    match found {
         Lookup::Fresh(hit) => Ok(serve::hit(cx, hit, CacheStatus::new(Served::Hit), None, scratch)),
         Lookup::Stale(stale) => Ok(self::stale(cx, target, stale, scratch)?),
         Lookup::Miss(fwd) => miss(cx, target, fwd, None, scratch),

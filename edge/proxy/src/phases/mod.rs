@@ -19,6 +19,10 @@ pub(crate) mod site;
 mod steering;
 pub mod trailers;
 
+use std::cell::RefCell;
+
+use breakwater_edge_cache::Near;
+
 use crate::Now;
 use crate::boundary::{Event, Step};
 use crate::compile::Site;
@@ -31,6 +35,7 @@ use crate::worker::{Shared, View};
 /// What every phase may look at.
 pub(crate) struct Context<'r, 'a> {
     pub(crate) shared: &'r Shared,
+    pub(crate) near: &'r RefCell<Near>,
     pub(crate) view: &'r View,
     pub(crate) conn: &'r ConnFacts,
     pub(crate) head: &'r RequestHead<'a>,

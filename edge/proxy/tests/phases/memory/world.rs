@@ -46,6 +46,7 @@ impl World {
             cache,
             rates,
             loop_id: "breakwater".into(),
+            workers: 1,
         };
         let world = Self {
             directory,

@@ -1,16 +1,24 @@
 use breakwater_edge_proxy::{BodyHint, FailureKind, FetchPlan, OriginFailure};
-use http::{header, response};
-use http_body_util::BodyExt as _;
+use bytes::Bytes;
+use http::{Response, header, response};
+use http_body_util::combinators::UnsyncBoxBody;
+use tokio::sync::mpsc;
 
-use super::client_body::ClientBody;
 use super::head::body_hint;
 use super::worker::Local;
 use crate::origin::{
-    Exchange, Facts, OriginBody, OriginError, OriginRequest, OriginResponse, OriginStream, RequestBody,
+    BodyError, Exchange, Facts, OriginBody, OriginError, OriginRequest, OriginResponse, OriginStream,
+    RequestBody,
 };
 
 /// The body of an origin's answer.
 pub(crate) type AnswerBody = OriginBody;
+
+/// A visitor's body on its way to an origin.
+pub(crate) type VisitorBody = UnsyncBoxBody<Bytes, BodyError>;
+
+/// Where an origin's interim answers go (1xx; not 100 and 101).
+pub(crate) type InterimSender = mpsc::Sender<Response<()>>;
 
 /// An origin's answer.
 pub(crate) struct Answer {
@@ -54,18 +62,20 @@ pub(crate) struct Asking {
 
 impl Asking {
     /// Sends the request and waits for the head of the answer. After a failure a further call sends it
-    /// again, where the origin's retry budget allows that; else it fails as before.
+    /// again, where the origin's retry budget allows that; else it fails as before. `body` is asked for
+    /// where the plan streams it.
     pub(crate) async fn ask(
         &mut self,
         local: &Local,
         plan: &FetchPlan,
-        body: Option<ClientBody>,
+        body: impl FnOnce() -> VisitorBody,
+        interim: Option<InterimSender>,
     ) -> Result<Answer, OriginFailure> {
         let exchange = match &mut self.exchange {
             Some(exchange) => exchange,
             None => self
                 .exchange
-                .insert(begin(local, plan, body).map_err(|error| report(plan, &error))?),
+                .insert(begin(local, plan, body, interim).map_err(|error| report(plan, &error))?),
         };
         match exchange.send().await {
             Ok(answer) => Ok(answer.into()),
@@ -74,19 +84,27 @@ impl Asking {
     }
 }
 
-fn begin(local: &Local, plan: &FetchPlan, body: Option<ClientBody>) -> Result<Exchange, OriginError> {
+fn begin(
+    local: &Local,
+    plan: &FetchPlan,
+    body: impl FnOnce() -> VisitorBody,
+    interim: Option<InterimSender>,
+) -> Result<Exchange, OriginError> {
     let config = plan.site.config();
     let origin = config
         .origins
         .get(plan.origin)
         .and_then(|origin| local.common.origins.get(config, &origin.name))
         .ok_or_else(OriginError::gone)?;
-    let body = match body {
-        Some(body) => RequestBody::from_plan(plan, || body.map_err(Into::into).boxed_unsync()),
-        None => RequestBody::Empty,
+    let facts = Facts {
+        informational: interim,
+        ..Facts::from_plan(plan)
     };
-    // Interim answers (1xx) are left out: hyper's server can't send them.
-    origin.exchange(OriginRequest::from_plan(plan)?, body, Facts::from_plan(plan))
+    origin.exchange(
+        OriginRequest::from_plan(plan)?,
+        RequestBody::from_plan(plan, body),
+        facts,
+    )
 }
 
 /// What the phases are told; the reason in words is for those who run the edge.

@@ -1,26 +1,23 @@
 use std::fmt;
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::time::Duration;
 
-use breakwater_edge_cache::FillReader;
-use breakwater_edge_proxy::{
-    BodyHint, BodyMode, End, Event, FailureKind, FetchPlan, Fill, OriginFailure, OriginHead, Reason,
-    RequestHead, Scratch, Step, early,
-};
+use breakwater_edge_proxy::{BodyHint, End, Event, Reason, RequestHead, Scratch, Step, early};
 use http::request::Parts;
 use http::{Request, Response};
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 
-use super::ask::{Answer, Asking};
+use super::ask::{Answer, InterimSender, VisitorBody};
 use super::client_body::{Broken, ClientBody};
 use super::connection::Connection;
-use super::head::{body_hint, fields, request_head, response};
+use super::head::{body_hint, request_head, response};
 use super::meter::InFlight;
 use super::outgoing::{Outgoing, Payload};
+use super::steps::{Outcome, Visitor, decide};
 use super::unread::{self, Unread};
-use super::{fill, upgrade};
+use super::upgrade;
+use super::worker::Local;
 
 /// No answer: hyper closes the connection (HTTP/1.1) or resets the stream.
 #[derive(Debug)]
@@ -64,6 +61,7 @@ pub(crate) struct Exchange {
     pub(crate) end: End,
     /// The answer was sent to its end, or there was none to send.
     pub(crate) complete: bool,
+    is_upgradable: bool,
 }
 
 /// Takes one request of hyper's to its answer.
@@ -82,19 +80,17 @@ pub(crate) async fn run(
         parts,
         end: End::default(),
         complete: false,
+        is_upgradable: upgrade.is_some(),
         connection,
     };
     let Some(step) = exchange.on_head() else {
         return exchange.refuse(Reason::TooManyFields);
     };
-    exchange.take_steps(step, upgrade).await
+    let outcome = decide(&mut exchange, step).await;
+    exchange.finish(outcome, upgrade)
 }
 
 impl Exchange {
-    fn head(&self) -> Option<RequestHead<'_>> {
-        request_head(&self.parts, self.hint).ok()
-    }
-
     fn on_head(&mut self) -> Option<Step> {
         let local = &self.connection.local;
         let head = request_head(&self.parts, self.hint).ok()?;
@@ -106,173 +102,21 @@ impl Exchange {
         )
     }
 
-    fn on_event(&mut self, event: Event<'_, '_>) -> Option<Step> {
-        let local = &self.connection.local;
-        let head = request_head(&self.parts, self.hint).ok()?;
-        let scratch = self.scratch.as_mut()?;
-        Some(
-            local
-                .phases
-                .on_event(&self.connection.facts, &head, event, local.now(), scratch),
-        )
-    }
-
-    /// Does what the phases say until there is an answer.
-    async fn take_steps(
-        mut self,
-        first: Step,
-        upgrade: Option<OnUpgrade>,
-    ) -> Result<Response<Outgoing>, Refused> {
-        let mut step = first;
-        // What the last step left for the next.
-        let mut plan: Option<Box<FetchPlan>> = None;
-        let mut asking = Asking::default();
-        let mut answer: Option<Answer> = None;
-        let mut reading: Option<FillReader> = None;
-        loop {
-            let next = match step {
-                Step::Reply { body, close } => return self.send(Payload::whole(body), close),
-                Step::Serve { body, fill } => {
-                    self.start_fill(fill);
-                    return self.send(Payload::stored(body), false);
-                }
-                Step::Wait {
-                    reader,
-                    fill,
-                    timeout_ms,
-                } => {
-                    self.start_fill(fill);
-                    let (next, reader) = self.wait(reader, timeout_ms).await;
-                    reading = reader;
-                    next
-                }
-                Step::Read => match reading.take() {
-                    Some(reader) => return self.send(Payload::Filling(reader), false),
-                    None => None,
+    /// Makes of what the phases decided what hyper sends.
+    fn finish(self, outcome: Outcome, upgrade: Option<OnUpgrade>) -> Result<Response<Outgoing>, Refused> {
+        match (outcome, upgrade) {
+            (Outcome::Send { payload, close }, _) => self.send(payload, close),
+            (Outcome::Switch(answer), Some(client)) => self.switch(answer, client),
+            (Outcome::Switch(_), None) => self.refuse(Reason::OriginProtocol),
+            (
+                Outcome::Silence {
+                    reason,
+                    whole_connection,
                 },
-                Step::Fetch(wanted) => {
-                    answer = None;
-                    asking = Asking::default();
-                    let (next, got) = self.fetch(&mut asking, plan.insert(wanted)).await;
-                    answer = got.or(answer);
-                    next
-                }
-                Step::Retry => match &plan {
-                    Some(plan) => {
-                        let (next, got) = self.fetch(&mut asking, plan).await;
-                        answer = got;
-                        next
-                    }
-                    None => None,
-                },
-                Step::Stream => match answer.take() {
-                    Some(answer) => {
-                        let streaming = plan.is_some_and(|plan| plan.grpc) || answer.is_event_stream();
-                        if streaming {
-                            self.set_streaming();
-                        }
-                        return self.send(Payload::Origin(answer.body), false);
-                    }
-                    None => None,
-                },
-                Step::Upgrade => match (answer.take(), upgrade) {
-                    (Some(answer), Some(client)) => return self.switch(answer, client),
-                    _ => return self.refuse(Reason::OriginProtocol),
-                },
-                Step::Close(reason) => return Err(self.silence(reason, true)),
-                Step::Reset(reason) => return Err(self.silence(reason, false)),
-            };
-            step = match next {
-                Some(next) => next,
-                // The phases asked for what only an earlier step could have brought.
-                None => return self.refuse(Reason::OriginProtocol),
-            };
+                _,
+            ) => Err(self.silence(reason, whole_connection)),
+            (Outcome::Refuse(reason), _) => self.refuse(reason),
         }
-    }
-
-    /// Waits for the head of a fill.
-    async fn wait(
-        &mut self,
-        mut reader: FillReader,
-        timeout_ms: Option<u64>,
-    ) -> (Option<Step>, Option<FillReader>) {
-        let waited = {
-            let local = &self.connection.local;
-            let Ok(fields) = fields(&self.parts.headers) else {
-                return (None, None);
-            };
-            let head = poll_fn(|cx| reader.poll_head(&fields, local.now(), cx));
-            match timeout_ms {
-                None => Some(head.await),
-                Some(ms) => tokio::time::timeout(Duration::from_millis(ms), head).await.ok(),
-            }
-        };
-        if let Some(head) = waited {
-            let event = Event::FillHead {
-                head,
-                collapsed: reader.is_collapsed(),
-            };
-            (self.on_event(event), Some(reader))
-        } else {
-            drop(reader);
-            (self.on_event(Event::WaitTimedOut), None)
-        }
-    }
-
-    /// Sends a request to the origin for this visitor alone.
-    async fn fetch(&mut self, asking: &mut Asking, plan: &FetchPlan) -> (Option<Step>, Option<Answer>) {
-        if plan.grpc {
-            self.set_streaming();
-        }
-        let body = match plan.body {
-            BodyMode::Stream { .. } => Some(self.client.clone()),
-            BodyMode::None | BodyMode::Discard => None,
-        };
-        let answer = match asking.ask(&self.connection.local, plan, body).await {
-            Ok(answer) => answer,
-            Err(failure) => return (self.on_failure(failure), None),
-        };
-        let step = match fields(&answer.head.headers) {
-            Ok(fields) => {
-                let head = OriginHead {
-                    status: answer.head.status.as_u16(),
-                    fields,
-                    body: answer.hint(),
-                };
-                self.on_event(Event::OriginHead(&head))
-            }
-            Err(_too_many) => self.on_failure(OriginFailure {
-                kind: FailureKind::Protocol,
-                answer_began: true,
-                body_consumed: false,
-                reused_connection: false,
-            }),
-        };
-        (step, Some(answer))
-    }
-
-    fn on_failure(&mut self, mut failure: OriginFailure) -> Option<Step> {
-        if let Some(broken) = self.client.broken() {
-            let (kind, reason) = match broken {
-                Broken::Gone => (FailureKind::ClientBody, Reason::ClientGone),
-                Broken::Malformed => (FailureKind::ClientBody, Reason::MalformedMessage),
-                Broken::TooSlow => (FailureKind::ClientTimeout, Reason::BodyTimeout),
-            };
-            failure.kind = kind;
-            self.end.aborted = Some(reason);
-        }
-        self.on_event(Event::OriginFailed(failure))
-    }
-
-    fn start_fill(&self, fill: Option<Box<Fill>>) {
-        if let Some(fill) = fill {
-            fill::start(&self.connection.local, fill);
-        }
-    }
-
-    fn set_streaming(&mut self) {
-        self.in_flight.set_streaming();
-        self.client.set_streaming();
     }
 
     /// Hands the answer over to hyper; what the visitor still sends is dealt with beside it.
@@ -338,6 +182,53 @@ impl Exchange {
 
     fn request_body_bytes(&self) -> u64 {
         self.client.read_bytes()
+    }
+}
+
+impl Visitor for Exchange {
+    fn local(&self) -> &Rc<Local> {
+        &self.connection.local
+    }
+
+    fn head(&self) -> Option<RequestHead<'_>> {
+        request_head(&self.parts, self.hint).ok()
+    }
+
+    fn on_event(&mut self, event: Event<'_, '_>) -> Option<Step> {
+        let local = &self.connection.local;
+        let head = request_head(&self.parts, self.hint).ok()?;
+        let scratch = self.scratch.as_mut()?;
+        Some(
+            local
+                .phases
+                .on_event(&self.connection.facts, &head, event, local.now(), scratch),
+        )
+    }
+
+    fn body(&mut self) -> VisitorBody {
+        self.client.clone().map_err(Into::into).boxed_unsync()
+    }
+
+    fn broken(&self) -> Option<Broken> {
+        self.client.broken()
+    }
+
+    fn set_streaming(&mut self) {
+        self.in_flight.set_streaming();
+        self.client.set_streaming();
+    }
+
+    fn set_aborted(&mut self, reason: Reason) {
+        self.end.aborted = Some(reason);
+    }
+
+    /// hyper's server can't send them.
+    fn interim(&self) -> Option<InterimSender> {
+        None
+    }
+
+    fn can_switch(&self) -> bool {
+        self.is_upgradable
     }
 }
 

@@ -9,27 +9,29 @@ use breakwater_edge_proxy::{FailureKind, Fill, FillStep, MAX_ORPHANED_MS, Origin
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body;
+use http_body_util::{BodyExt as _, Empty};
 use tokio::time::Sleep;
 
-use super::ask::{Answer, AnswerBody, Asking};
+use super::ask::{Answer, AnswerBody, Asking, InterimSender, VisitorBody};
 use super::head::fields;
 use super::worker::Local;
 
-/// Starts a fill as a task of its own: it goes on when the visitor that caused it goes away.
-pub(crate) fn start(local: &Rc<Local>, fill: Box<Fill>) {
+/// Starts a fill as a task of its own: it goes on when the visitor that caused it goes away. That visitor alone
+/// gets the origin's interim answers.
+pub(crate) fn start(local: &Rc<Local>, fill: Box<Fill>, interim: Option<InterimSender>) {
     let local = Rc::clone(local);
     let presence = local.presence();
     tokio::task::spawn_local(async move {
-        run(&local, *fill).await;
+        run(&local, *fill, interim).await;
         drop(presence);
     });
 }
 
-async fn run(local: &Rc<Local>, mut fill: Fill) {
+async fn run(local: &Rc<Local>, mut fill: Fill, interim: Option<InterimSender>) {
     let mut asking = Asking::default();
     loop {
         fill.on_send(local.now());
-        let step = match asking.ask(local, fill.plan(), None).await {
+        let step = match asking.ask(local, fill.plan(), no_body, interim.clone()).await {
             Err(failure) => fill.on_failure(failure, local.now()),
             Ok(answer) => match take_head(local, &mut fill, &answer) {
                 FillStep::Body => return pump(local, fill, answer.body).await,
@@ -42,6 +44,11 @@ async fn run(local: &Rc<Local>, mut fill: Fill) {
             FillStep::Body | FillStep::Done => return,
         }
     }
+}
+
+/// A fill asks without a body.
+fn no_body() -> VisitorBody {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
 fn take_head(local: &Local, fill: &mut Fill, answer: &Answer) -> FillStep {

@@ -18,6 +18,7 @@ mod meter;
 mod outgoing;
 mod sockets;
 mod stalls;
+mod steps;
 mod tls;
 mod unread;
 mod upgrade;

@@ -35,4 +35,6 @@ mod origin_timeouts;
 mod origin_tls;
 mod origin_upgrade;
 mod parsing;
+mod queue_poisoning;
+mod smuggling;
 mod tls;

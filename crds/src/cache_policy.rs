@@ -153,7 +153,10 @@ pub struct CacheKey {
         inner(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_|~-]+$"))
     )]
     pub cookies: Vec<String>,
-    /// Phones, tablets and desktops are told apart.
+    /// Phones, tablets and desktops are told apart, by `User-Agent` and `Sec-CH-UA-Mobile`. The origin is told
+    /// `phone`, `tablet` or `desktop` in `X-Device-Class`. Where the answer may be stored it sees a `User-Agent`
+    /// of the class in place of the visitor's (unless `headers` names it), and `Vary: User-Agent` makes no
+    /// further variants.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub device_class: bool,
 }

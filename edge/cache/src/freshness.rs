@@ -90,6 +90,8 @@ pub struct Lifetime {
     pub unstored_fields: Vec<Box<[u8]>>,
     /// Largest body that is stored.
     pub max_object_bytes: u64,
+    /// See [`StoreRules::unvaried_fields`].
+    pub unvaried_fields: &'static [&'static str],
 }
 
 impl Lifetime {
@@ -310,6 +312,7 @@ impl Statement<'_> {
             stale_if_error_ms: window(said.stale_if_error, rules.ttl.stale_if_error_ms),
             unstored_fields,
             max_object_bytes: rules.max_object_bytes,
+            unvaried_fields: rules.unvaried_fields,
         }
     }
 

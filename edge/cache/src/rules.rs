@@ -41,6 +41,9 @@ pub struct StoreRules {
     pub max_object_bytes: u64,
     /// Store answers with `Set-Cookie`, the field included. Everybody gets that cookie.
     pub store_set_cookie: bool,
+    /// Lower-case names of request fields that `Vary` may name without making variants: the key, or what the
+    /// origin was sent in their place, stands for them.
+    pub unvaried_fields: &'static [&'static str],
 }
 
 impl Default for StoreRules {
@@ -50,6 +53,7 @@ impl Default for StoreRules {
             ttl: TtlPolicy::default(),
             max_object_bytes: 64 << 20,
             store_set_cookie: false,
+            unvaried_fields: &[],
         }
     }
 }

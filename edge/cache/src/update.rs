@@ -75,7 +75,7 @@ impl FillWriter {
         request: RequestFacts,
         rules: &StoreRules,
     ) -> (Arc<Entry>, Result<(), Reason>) {
-        let vary = VaryKey::new(head.fields, &self.fill.request);
+        let vary = VaryKey::new(head.fields, &self.fill.request, rules.unvaried_fields);
         let (lifetime, shared) = match (judge(request, head, rules), &vary) {
             (Verdict::Store(lifetime), Ok(_)) => (lifetime, Ok(())),
             (Verdict::Store(lifetime), Err(_)) => (lifetime, Err(Reason::VaryTooLarge)),

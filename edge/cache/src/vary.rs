@@ -20,11 +20,21 @@ pub struct VaryKey {
 pub(crate) struct TooLarge;
 
 impl VaryKey {
-    /// Takes from `request` what the `Vary` of `answer` names. `Vary: *` must have been refused before.
-    pub(crate) fn new(answer: &dyn FieldsView, request: &dyn FieldsView) -> Result<Self, TooLarge> {
+    /// Takes from `request` what the `Vary` of `answer` names, but for `unvaried`. `Vary: *` must have been
+    /// refused before.
+    pub(crate) fn new(
+        answer: &dyn FieldsView,
+        request: &dyn FieldsView,
+        unvaried: &[&str],
+    ) -> Result<Self, TooLarge> {
         let mut names: Vec<Vec<u8>> = Vec::new();
         answer.visit(b"vary", &mut |line| {
-            list_members(line, |name| names.push(name.to_ascii_lowercase()));
+            list_members(line, |name| {
+                let stands = |known: &&str| name.eq_ignore_ascii_case(known.as_bytes());
+                if !unvaried.iter().any(stands) {
+                    names.push(name.to_ascii_lowercase());
+                }
+            });
         });
         Self::of_names(names, request)
     }
@@ -174,7 +184,7 @@ mod tests {
             ("a", &[("a", "1"), ("a", "2")], &[("a", "2"), ("a", "1")], false),
         ];
         for (vary, stored, presented, expected) in table {
-            let key = VaryKey::new(&[("vary", vary)], &stored.to_vec()).unwrap();
+            let key = VaryKey::new(&[("vary", vary)], &stored.to_vec(), &[]).unwrap();
             assert_eq!(
                 key.matches(&presented.to_vec()),
                 *expected,

@@ -144,7 +144,8 @@ impl FillWriter {
         if content_length.is_some_and(|length| self.is_too_large(length, &lifetime)) {
             return Err(Reason::TooLarge);
         }
-        let vary = VaryKey::new(fields, &self.fill.request).map_err(|_| Reason::VaryTooLarge)?;
+        let vary = VaryKey::new(fields, &self.fill.request, lifetime.unvaried_fields)
+            .map_err(|_| Reason::VaryTooLarge)?;
         Ok((lifetime, vary))
     }
 

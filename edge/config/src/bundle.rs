@@ -101,7 +101,7 @@ impl Document {
         Ok(match self {
             Self::Site(bundle) => bundle.to_files()?,
             Self::Region(settings) => single(envelope::write(Kind::Region, 1, settings)?),
-            Self::Part(_, part) => single(envelope::write(Kind::Part, 1, part)?),
+            Self::Part(_, part) => single(envelope::write(Kind::Part, part.min_reader(), part)?),
         })
     }
 

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 /// The newest form that this build reads and writes.
-pub const READER: u32 = 1;
+///
+/// 2: what a site's answers are keyed by besides the request itself (classes of devices).
+pub const READER: u32 = 2;
 
 /// What a document is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -54,6 +54,14 @@ impl Part {
         }
     }
 
+    /// The oldest reader that enforces it as it is meant.
+    pub fn min_reader(&self) -> u32 {
+        match self {
+            Self::Rate { .. } => 1,
+            Self::Cache { policy, .. } => policy.min_reader(),
+        }
+    }
+
     /// The hash of its bytes, by which [`RegionSettings`](crate::RegionSettings) refer to it.
     pub fn hash(&self) -> Result<ContentHash, serde_json::Error> {
         Ok(ContentHash::of(&serde_json::to_vec(self)?))
@@ -139,6 +147,12 @@ impl CachePolicy {
         }
     }
 
+    /// The oldest reader that enforces it as it is meant: one that left out a part of the key would give phones
+    /// what was made for desktops.
+    pub fn min_reader(&self) -> u32 {
+        if self.key.device_class { 2 } else { 1 }
+    }
+
     /// Hash of what changes the key: entries made under another fingerprint are never used.
     pub fn fingerprint(&self) -> Result<ContentHash, serde_json::Error> {
         Ok(ContentHash::of(&serde_json::to_vec(&self.key)?))
@@ -160,6 +174,10 @@ pub struct CacheKey {
     /// Names of cookies that count.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cookies: Vec<String>,
+    /// Phones, tablets and desktops are told apart. The origin is told which in `X-Device-Class`; where the
+    /// answer may be stored, in place of the visitor's own `User-Agent`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub device_class: bool,
 }
 
 /// Which query parameters are in the key, by exact name.

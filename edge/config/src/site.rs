@@ -63,7 +63,9 @@ impl SiteConfig {
     /// The oldest reader that serves this configuration as it is meant. It rises when a field is added that
     /// an older edge must not ignore (a deny rule, say), never for one that it may.
     pub fn min_reader(&self) -> u32 {
-        1
+        let of_routes = self.routes.iter().filter_map(|route| route.cache.as_ref());
+        let policies = self.cache.iter().chain(of_routes);
+        policies.map(CachePolicy::min_reader).max().unwrap_or(1)
     }
 }
 

@@ -143,6 +143,7 @@ fn config(index: usize) -> SiteConfig {
         .collect(),
         cache: Some(CachePolicy {
             key: CacheKey {
+                device_class: true,
                 query: QueryKey::Deny(vec!["utm".to_owned()]),
                 sort_query: true,
                 headers: vec!["x-tenant".to_owned()],

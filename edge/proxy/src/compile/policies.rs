@@ -7,6 +7,7 @@ use breakwater_edge_config::{
 };
 
 use super::{CompileError, Matcher};
+use crate::phases::device;
 
 /// What the region's sites share, with every part at hand.
 #[derive(Clone, Debug, Default)]
@@ -148,6 +149,11 @@ impl EffectiveCache {
                 ttl: ttl(&policy.ttl),
                 max_object_bytes: policy.max_object_bytes,
                 store_set_cookie: false,
+                unvaried_fields: if policy.key.device_class {
+                    device::STANDS_FOR
+                } else {
+                    &[]
+                },
             },
             policy,
         }))

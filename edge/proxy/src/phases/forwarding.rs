@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use breakwater_edge_config::{CacheKey, OriginProtocol};
 
-use super::steering::{poses, steers};
-use super::{Context, cookies, parse};
+use super::device::DeviceClass;
+use super::steering::{is, poses, steers};
+use super::{Context, cookies, device, parse};
 use crate::compile::{CacheRules, Route, Site};
 use crate::facts::Protocol;
 use crate::scratch::Scratch;
@@ -78,7 +79,7 @@ fn narrows(id: Name) -> bool {
 }
 
 /// Whether an end-to-end field of the visitor's is passed on.
-fn passes(cx: &Context<'_, '_>, site: &Site, purpose: Purpose<'_>, field: &Field<'_>) -> bool {
+fn passes(cx: &Context<'_, '_>, site: &Site, route: &Route, purpose: Purpose<'_>, field: &Field<'_>) -> bool {
     // These are written anew below, from what is known.
     if matches!(
         field.id,
@@ -92,6 +93,9 @@ fn passes(cx: &Context<'_, '_>, site: &Site, purpose: Purpose<'_>, field: &Field
         .client_field
         .as_ref()
         .is_some_and(|(_, name)| field.name.eq_ignore_ascii_case(name));
+    if route.cache.0.policy.key.device_class && is(field.name, device::FIELD.as_bytes()) {
+        return false;
+    }
     let Purpose::Store(rules) = purpose else {
         return !names_visitor || site.trusted.contains(cx.conn.peer.ip());
     };
@@ -103,6 +107,9 @@ fn passes(cx: &Context<'_, '_>, site: &Site, purpose: Purpose<'_>, field: &Field
         .headers
         .iter()
         .any(|name| field.name.eq_ignore_ascii_case(name.as_bytes()));
+    if !keyed && key.device_class && is_classed(field) {
+        return false;
+    }
     let of_the_path = matches!(field.id, Name::CdnLoop | Name::Via);
     keyed || of_the_path || !(rules.policy.strict_headers || names_visitor || steers(field.name))
 }
@@ -121,7 +128,7 @@ pub(crate) fn write(
     for field in fields {
         // A loop must show whatever a visitor nominates (RFC 8586 §3).
         let hop = field.id != Name::CdnLoop && is_hop_by_hop(fields, field);
-        if hop || !passes(cx, site, purpose, field) {
+        if hop || !passes(cx, site, route, purpose, field) {
             continue;
         }
         if field.id == Name::Cookie && fields.is_repeated(Name::Cookie) {
@@ -151,8 +158,27 @@ pub(crate) fn write(
     out.push_joined(Name::Via, &[version, b" breakwater"]);
     out.push(Name::CdnLoop, cx.shared.loop_id.as_bytes());
     told_of_visitor(cx, purpose, scratch, out);
+    if route.cache.0.policy.key.device_class {
+        told_of_device(fields, purpose, out);
+    }
     site.request_headers.apply(out);
     route.request_headers.apply(out);
+}
+
+/// Fields by which an origin could see more of a device than its class.
+fn is_classed(field: &Field<'_>) -> bool {
+    let hints = field.name.get(..9).unwrap_or_default();
+    field.id == Name::UserAgent || hints.eq_ignore_ascii_case(b"sec-ch-ua")
+}
+
+/// The visitor's class of device. Where the answer is for the whole class, that is all that an origin sees of the
+/// browser: one visitor's odd one must not choose the page of all.
+fn told_of_device(fields: &Fields<'_>, purpose: Purpose<'_>, out: &mut FieldBuf) {
+    let class = DeviceClass::of(fields);
+    out.push_named(device::FIELD.as_bytes(), class.as_str().as_bytes());
+    if matches!(purpose, Purpose::Store(_)) && !out.has(Name::UserAgent) {
+        out.push(Name::UserAgent, class.user_agent().as_bytes());
+    }
 }
 
 /// HTTP/2 may split cookies over lines; origins expect one (RFC 9113 §8.2.3).

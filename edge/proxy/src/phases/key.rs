@@ -4,7 +4,8 @@
 use breakwater_edge_cache::{KeyTarget, MethodClass};
 use breakwater_edge_config::{CacheKey, QueryKey};
 
-use super::{Context, cookies};
+use super::device::DeviceClass;
+use super::{Context, cookies, device};
 use crate::compile::{Route, Site};
 use crate::scratch::Scratch;
 use crate::wire::RequestHead;
@@ -62,6 +63,10 @@ pub(crate) fn write(cx: &Context<'_, '_>, site: &Site, route: &Route, scratch: &
                 builder.keyed(name.as_bytes(), Some(bytes))
             }
         };
+    }
+    if key.device_class {
+        let class = DeviceClass::of(&cx.head.fields);
+        builder.keyed(device::FIELD.as_bytes(), Some(class.as_str().as_bytes()));
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod admit;
 pub(crate) mod cookies;
 pub(crate) mod decorate;
+pub(crate) mod device;
 pub(crate) mod fetch;
 pub(crate) mod forwarding;
 pub(crate) mod identify;

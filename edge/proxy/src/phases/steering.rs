@@ -2,7 +2,7 @@
 
 /// Compares as origins do that hand fields over as variables (CGI, WSGI, PHP): whatever the case, and with
 /// `_` for `-`.
-fn is(name: &[u8], known: &[u8]) -> bool {
+pub(crate) fn is(name: &[u8], known: &[u8]) -> bool {
     name.len() == known.len() && begins(name, known)
 }
 
@@ -23,7 +23,7 @@ const FAMILIES: [&[u8]; 6] = [
 ];
 
 /// Such fields beyond the families.
-const FIELDS: [&[u8]; 24] = [
+const FIELDS: [&[u8]; 25] = [
     b"cf-connecting-ip",
     b"client-ip",
     b"fastly-client-ip",
@@ -34,6 +34,7 @@ const FIELDS: [&[u8]; 24] = [
     b"x-backend-host",
     b"x-client-ip",
     b"x-cluster-client-ip",
+    b"x-device-class",
     b"x-host",
     b"x-host-override",
     b"x-http-destinationurl",

@@ -12,6 +12,7 @@ mod admit;
 mod collapsing;
 mod crowd;
 mod decorate;
+mod devices;
 mod forwarding;
 mod isolation;
 mod origins;

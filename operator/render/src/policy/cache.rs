@@ -27,7 +27,6 @@ pub(super) fn compile(id: &PolicyId, spec: &CachePolicySpec) -> Result<CachePoli
     } = spec;
     let mut problems = unsupported(&[
         (body_methods.is_some(), "bodyMethods"),
-        (key.device_class, "key.deviceClass"),
         (tags.is_some(), "tags"),
         (slices.is_some(), "slices"),
         (!prewarm.is_empty(), "prewarm"),
@@ -59,7 +58,7 @@ fn key_of(key: &crds::CacheKey) -> CacheKey {
         query,
         headers,
         cookies,
-        device_class: _,
+        device_class,
     } = key;
     let sorted = |names: &[String]| {
         let mut names = names.to_vec();
@@ -78,6 +77,7 @@ fn key_of(key: &crds::CacheKey) -> CacheKey {
         sort_query: query.sort,
         headers: sorted(&lower),
         cookies: sorted(cookies),
+        device_class: *device_class,
     }
 }
 

@@ -103,7 +103,7 @@ fn framing(head: &RequestHead<'_>, protocol: Protocol) -> Result<(), Reason> {
         }
     }
     if let Some(coding) = fields.get(Name::TransferEncoding) {
-        let exact = coding.eq_ignore_ascii_case(b"chunked") && !fields.is_repeated(Name::TransferEncoding);
+        let exact = coding == b"chunked" && !fields.is_repeated(Name::TransferEncoding);
         if !exact || head.http10 || fields.has(Name::ContentLength) {
             return Err(Reason::BadTransferEncoding);
         }

@@ -49,10 +49,14 @@ impl Default for Fields<'_> {
 impl<'a> Fields<'a> {
     /// Adds a line.
     pub fn push(&mut self, name: &'a [u8], value: &'a [u8]) -> Result<(), TooManyFields> {
+        self.push_known(Name::of(name), name, value)
+    }
+
+    /// Adds a line of whose name it is known which it is: [`Name::of`] has said so.
+    pub fn push_known(&mut self, id: Name, name: &'a [u8], value: &'a [u8]) -> Result<(), TooManyFields> {
         if self.lines.len() >= MAX_FIELDS {
             return Err(TooManyFields);
         }
-        let id = Name::of(name);
         if let Some(first) = self.first.get_mut(id as usize) {
             if *first == 0 {
                 *first = u8::try_from(self.lines.len() + 1).unwrap_or(u8::MAX);

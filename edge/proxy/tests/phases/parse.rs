@@ -37,7 +37,8 @@ fn heads_that_two_readers_could_frame_differently_are_refused_and_the_connection
     let te = Some((400, Reason::BadTransferEncoding));
     let cl = Some((400, Reason::BadContentLength));
     for (label, request, expected) in [
-        ("chunked", post().with("Transfer-Encoding", "Chunked"), None),
+        ("chunked", post().with("Transfer-Encoding", "chunked"), None),
+        ("another case", post().with("Transfer-Encoding", "Chunked"), te),
         (
             "TE and CL",
             post()

@@ -117,6 +117,16 @@ impl Cache {
         }
     }
 
+    /// Parts the parts of a `multipart/byteranges` answer (RFC 2046 §5.1.1): who made the body that is stored
+    /// can't know it, so the body can't hold it.
+    pub fn boundary(&self, hit: &Hit, now: Now) -> String {
+        let mut seed = b"multipart boundary".to_vec();
+        seed.extend_from_slice(&hit.entry.hash.to_le_bytes());
+        seed.extend_from_slice(&now.mono_ns.to_le_bytes());
+        seed.extend_from_slice(&now.wall_ms.to_le_bytes());
+        format!("{:032x}", self.shared.hasher.hash(&seed))
+    }
+
     /// A table of what a thread is served, for [`lookup`](Self::lookup); `threads` have one each. Together they
     /// hold a thirty-second of the cache's bytes at most.
     pub fn near(&self, threads: usize) -> Near {

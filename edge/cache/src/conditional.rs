@@ -5,14 +5,21 @@ use crate::date::parse_http_date;
 use crate::entry::Hit;
 use crate::etag::ETag;
 use crate::fields::{FieldsView, list_members};
+use crate::range::{ByteRange, RangeRequest, Resolved};
 
-/// What a stored answer makes of a request's conditions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// Send the whole answer.
-    Full,
+/// What of a stored answer is sent for a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// All of it.
+    Whole,
     /// The visitor has it: send 304 with [`NOT_MODIFIED_FIELDS`].
     NotModified,
+    /// One part: 206 with `Content-Range`.
+    Part(ByteRange),
+    /// Several parts: 206 as `multipart/byteranges`.
+    Parts(Vec<ByteRange>),
+    /// No byte is where the request asks for one: 416.
+    Unsatisfiable,
 }
 
 /// Fields of a stored answer that go with a 304 (RFC 9110 §15.4.5). `Last-Modified` only where there is no
@@ -27,12 +34,12 @@ pub const NOT_MODIFIED_FIELDS: [&str; 7] = [
     "cdn-cache-control",
 ];
 
-/// Evaluates `If-None-Match`, or without it `If-Modified-Since`, of a GET or HEAD. `If-Match` and
-/// `If-Unmodified-Since` are the origin's to evaluate and don't count here (RFC 9111 §4.3.2).
-pub fn evaluate(hit: &Hit, request: &dyn FieldsView) -> Condition {
+/// Evaluates the conditions of a GET or HEAD, then the `Range` of a GET, in the order of RFC 9110 §13.2.2.
+/// `If-Match` and `If-Unmodified-Since` are the origin's to evaluate and don't count here (RFC 9111 §4.3.2).
+pub fn select(hit: &Hit, is_get: bool, request: &dyn FieldsView) -> Selection {
     // Conditions don't count where the answer without them is no success (RFC 9110 §13.2.1).
     if !(200..300).contains(&hit.status()) {
-        return Condition::Full;
+        return Selection::Whole;
     }
     let matched = if request.has(b"if-none-match") {
         none_match_fails(hit.etag(), request)
@@ -40,10 +47,49 @@ pub fn evaluate(hit: &Hit, request: &dyn FieldsView) -> Condition {
         unmodified_since(hit, request)
     };
     if matched {
-        Condition::NotModified
-    } else {
-        Condition::Full
+        return Selection::NotModified;
     }
+    if !is_get || hit.status() != 200 {
+        return Selection::Whole;
+    }
+    let Some(asked) = RangeRequest::of(request).filter(|_| if_range_holds(hit, request)) else {
+        return Selection::Whole;
+    };
+    match asked.resolve(hit.body_len()) {
+        Resolved::Whole => Selection::Whole,
+        Resolved::Unsatisfiable => Selection::Unsatisfiable,
+        Resolved::Parts(parts) => match parts.as_slice() {
+            [part] => Selection::Part(*part),
+            _ => Selection::Parts(parts),
+        },
+    }
+}
+
+/// A date names a version only if nothing else can have been made within the same second by a clock that is
+/// not quite ours (RFC 9110 §8.8.2.2).
+const STRONG_DATE_SECS: u64 = 60;
+
+/// Whether a part of this answer continues what the visitor has: `If-Range` names it by a strong validator, or
+/// isn't there (RFC 9110 §13.1.5).
+fn if_range_holds(hit: &Hit, request: &dyn FieldsView) -> bool {
+    let (mut lines, mut value) = (0, None);
+    request.visit(b"if-range", &mut |line| {
+        lines += 1;
+        value = Some(line);
+    });
+    let Some(value) = value else { return true };
+    if lines > 1 {
+        return false;
+    }
+    if let Some(tag) = ETag::parse(value) {
+        let stored = hit.etag().and_then(ETag::parse);
+        return stored.is_some_and(|stored| stored.strong_eq(&tag));
+    }
+    let date = parse_http_date(value);
+    let modified = hit.last_modified().and_then(parse_http_date);
+    date.is_some()
+        && date == modified
+        && modified.is_some_and(|modified| hit.entry.lifetime.date_secs >= modified + STRONG_DATE_SECS)
 }
 
 fn none_match_fails(etag: Option<&[u8]>, request: &dyn FieldsView) -> bool {

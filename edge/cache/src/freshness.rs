@@ -169,7 +169,7 @@ impl Statement<'_> {
         if !request.cacheable_method {
             return Err(Reason::Method);
         }
-        if status == 206 || fields.has(b"content-range") {
+        if status == 206 {
             return Err(Reason::Partial);
         }
         if status < 200 || status == 304 || status > 599 || is_about_one_request(status) {

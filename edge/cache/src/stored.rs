@@ -32,11 +32,20 @@ fn is_remade(name: &[u8]) -> bool {
 }
 
 /// The fields to store: without hop-by-hop ones, those above, and `excluded`; with a `Date` where the origin
-/// sent none.
-pub(crate) fn stored_fields(answer: &dyn FieldsView, excluded: &[Box<[u8]>], date_secs: u64) -> Fields {
-    filtered(answer, date_secs, &|name| {
+/// sent none, and with `Accept-Ranges` where parts can be served (RFC 9110 §14.3).
+pub(crate) fn stored_fields(
+    status: u16,
+    answer: &dyn FieldsView,
+    excluded: &[Box<[u8]>],
+    date_secs: u64,
+) -> Fields {
+    let mut fields = filtered(answer, date_secs, &|name| {
         is_remade(name) || excluded.iter().any(|known| name.eq_ignore_ascii_case(known))
-    })
+    });
+    if status == 200 && !answer.has(b"accept-ranges") {
+        fields.push(b"Accept-Ranges", b"bytes");
+    }
+    fields.finish()
 }
 
 /// All end-to-end fields of an answer, for the visitor that it was made for: only hop-by-hop ones and
@@ -45,9 +54,10 @@ pub(crate) fn end_to_end_fields(answer: &dyn FieldsView, date_secs: u64) -> Fiel
     filtered(answer, date_secs, &|name| {
         name.eq_ignore_ascii_case(b"content-length")
     })
+    .finish()
 }
 
-fn filtered(answer: &dyn FieldsView, date_secs: u64, leaves_out: &dyn Fn(&[u8]) -> bool) -> Fields {
+fn filtered(answer: &dyn FieldsView, date_secs: u64, leaves_out: &dyn Fn(&[u8]) -> bool) -> FieldsBuilder {
     let mut nominated: Vec<&[u8]> = Vec::new();
     answer.visit(b"connection", &mut |line| {
         list_members(line, |name| nominated.push(name));
@@ -65,7 +75,7 @@ fn filtered(answer: &dyn FieldsView, date_secs: u64, leaves_out: &dyn Fn(&[u8]) 
     if !dated {
         fields.push(b"Date", DateWriter::default().write(date_secs));
     }
-    fields.finish()
+    fields
 }
 
 #[cfg(test)]
@@ -83,12 +93,12 @@ mod tests {
             ("X-Private", "1"),
             ("ETag", "\"a\""),
         ];
-        let fields = stored_fields(&answer, &[b"x-private"[..].into()], 0);
+        let fields = stored_fields(200, &answer, &[b"x-private"[..].into()], 0);
         let names: Vec<_> = fields
             .iter()
             .map(|(name, _)| String::from_utf8_lossy(name).into_owned())
             .collect();
-        assert_eq!(names, ["ETag", "Date"]);
+        assert_eq!(names, ["ETag", "Date", "Accept-Ranges"]);
         assert_eq!(fields.get(b"date"), Some(&b"Thu, 01 Jan 1970 00:00:00 GMT"[..]));
     }
 }

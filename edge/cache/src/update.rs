@@ -81,7 +81,12 @@ impl FillWriter {
             (Verdict::Store(lifetime), Err(_)) => (lifetime, Err(Reason::VaryTooLarge)),
             (Verdict::Refuse(reason), _) => (entry.lifetime.clone(), Err(reason)),
         };
-        let fields = stored_fields(head.fields, &lifetime.unstored_fields, head.received.wall_secs());
+        let fields = stored_fields(
+            head.status,
+            head.fields,
+            &lifetime.unstored_fields,
+            head.received.wall_secs(),
+        );
         let parts = EntryParts {
             hash: entry.hash,
             key: entry.key.clone(),

@@ -88,7 +88,12 @@ impl FillWriter {
         let (joined, storing) = match plan {
             Err(reason) => (Err(reason), None),
             Ok((lifetime, vary)) => {
-                let kept = Arc::new(stored_fields(fields, &lifetime.unstored_fields, now.wall_secs()));
+                let kept = Arc::new(stored_fields(
+                    status,
+                    fields,
+                    &lifetime.unstored_fields,
+                    now.wall_secs(),
+                ));
                 let head = AnswerHead {
                     fields: Arc::clone(&kept),
                     ..leader.clone()

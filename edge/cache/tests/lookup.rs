@@ -10,7 +10,7 @@
 
 mod common;
 
-use breakwater_edge_cache::{Condition, Fwd, Lookup, Reason, evaluate};
+use breakwater_edge_cache::{Fwd, Lookup, Reason, Selection, select};
 use common::{Pairs, World, at, stale, whole_body};
 
 const MIB: usize = 1 << 20;
@@ -249,30 +249,30 @@ fn conditions_of_visitors_are_answered_from_what_is_stored() {
         .stored
         .unwrap();
     let hit = world.fresh("/", &[], at(1));
-    let table: &[(Pairs<'_>, Condition)] = &[
-        (&[], Condition::Full),
-        (&[("if-none-match", "\"a,b\"")], Condition::NotModified),
-        (&[("if-none-match", "\"x\", W/\"a,b\"")], Condition::NotModified),
+    let table: &[(Pairs<'_>, Selection)] = &[
+        (&[], Selection::Whole),
+        (&[("if-none-match", "\"a,b\"")], Selection::NotModified),
+        (&[("if-none-match", "\"x\", W/\"a,b\"")], Selection::NotModified),
         (
             &[("if-none-match", "\"x\""), ("if-none-match", "\"a,b\"")],
-            Condition::NotModified,
+            Selection::NotModified,
         ),
-        (&[("if-none-match", "*")], Condition::NotModified),
-        (&[("if-none-match", "\"x\"")], Condition::Full),
-        (&[("if-none-match", "a,b")], Condition::Full),
+        (&[("if-none-match", "*")], Selection::NotModified),
+        (&[("if-none-match", "\"x\"")], Selection::Whole),
+        (&[("if-none-match", "a,b")], Selection::Whole),
         (
             &[("if-none-match", "\"x\""), ("if-modified-since", modified)],
-            Condition::Full,
+            Selection::Whole,
         ),
-        (&[("if-modified-since", modified)], Condition::NotModified),
+        (&[("if-modified-since", modified)], Selection::NotModified),
         (
             &[("if-modified-since", "Thu, 28 May 2026 09:59:59 GMT")],
-            Condition::Full,
+            Selection::Whole,
         ),
-        (&[("if-modified-since", "yesterday")], Condition::Full),
-        (&[("if-match", "\"other\"")], Condition::Full),
+        (&[("if-modified-since", "yesterday")], Selection::Whole),
+        (&[("if-match", "\"other\"")], Selection::Whole),
     ];
     for (request, expected) in table {
-        assert_eq!(evaluate(&hit, &request.to_vec()), *expected, "{request:?}");
+        assert_eq!(select(&hit, true, &request.to_vec()), *expected, "{request:?}");
     }
 }

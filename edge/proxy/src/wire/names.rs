@@ -43,6 +43,7 @@ names! {
     Connection "connection",
     ContentLength "content-length",
     ContentLocation "content-location",
+    ContentRange "content-range",
     ContentType "content-type",
     Cookie "cookie",
     Date "date",

@@ -21,6 +21,7 @@ mod parsers;
 mod poisoning;
 mod policies;
 mod properties;
+mod ranges;
 mod routing;
 mod sites;
 mod splitting;

@@ -134,9 +134,7 @@ pub fn write_interim(out: &mut Vec<u8>, head: &ResponseHead) {
         out.extend_from_slice(words(head.status).as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    for (name, value) in head.fields.iter() {
-        write_line(out, name, value);
-    }
+    head.fields.write_lines(out);
     out.extend_from_slice(b"\r\n");
 }
 

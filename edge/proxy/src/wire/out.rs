@@ -10,19 +10,26 @@ struct Span {
     value_len: u32,
 }
 
-/// Header fields on their way out: bytes in one buffer, spans in another, both reused. Names are written in
-/// lower case.
+/// Header fields on their way out: lines in one buffer, as HTTP/1.1 writes them, spans in another, both reused.
+/// Names are written in lower case.
 #[derive(Clone, Debug, Default)]
 pub struct FieldBuf {
     bytes: Vec<u8>,
     spans: Vec<Span>,
+    /// Lines were removed, so that the buffer holds more than the spans.
+    has_gaps: bool,
 }
+
+/// Between a name and its value, and after each line (RFC 9112 §5).
+const SEPARATOR: &[u8] = b": ";
+const LINE_END: &[u8] = b"\r\n";
 
 impl FieldBuf {
     /// Empties it and keeps its memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.spans.clear();
+        self.has_gaps = false;
     }
 
     /// Empties it and keeps no more memory than this.
@@ -54,12 +61,18 @@ impl FieldBuf {
 
     fn push_parts(&mut self, id: Name, name: &[u8], parts: &[&[u8]]) {
         let at = self.bytes.len();
-        self.bytes.extend(name.iter().map(u8::to_ascii_lowercase));
+        self.bytes.extend_from_slice(name);
+        if let Some(written) = self.bytes.get_mut(at..) {
+            written.make_ascii_lowercase();
+        }
+        self.bytes.extend_from_slice(SEPARATOR);
+        let value_at = self.bytes.len();
         for part in parts {
             self.bytes.extend_from_slice(part);
         }
         let name_len = name.len();
-        let value_len = self.bytes.len() - at - name_len;
+        let value_len = self.bytes.len() - value_at;
+        self.bytes.extend_from_slice(LINE_END);
         // A head is at most some hundred KiB; a longer one can't come from any accepted input.
         let (Ok(at), Ok(name_len), Ok(value_len)) = (
             u32::try_from(at),
@@ -90,14 +103,31 @@ impl FieldBuf {
     /// Removes all lines of this known name.
     pub fn remove(&mut self, id: Name) {
         if id != Name::Other {
+            let before = self.spans.len();
             self.spans.retain(|span| span.id != id);
+            self.has_gaps |= self.spans.len() < before;
         }
     }
 
     /// Removes all lines of this lower-case name.
     pub fn remove_named(&mut self, name: &[u8]) {
         let bytes = &self.bytes;
+        let before = self.spans.len();
         self.spans.retain(|span| name_of(bytes, *span) != name);
+        self.has_gaps |= self.spans.len() < before;
+    }
+
+    /// Appends all lines as HTTP/1.1 has them, `name: value` and CRLF.
+    pub fn write_lines(&self, out: &mut Vec<u8>) {
+        if !self.has_gaps {
+            out.extend_from_slice(&self.bytes);
+            return;
+        }
+        for span in &self.spans {
+            let length = span.name_len as usize + SEPARATOR.len() + span.value_len as usize + LINE_END.len();
+            let at = span.at as usize;
+            out.extend_from_slice(self.bytes.get(at..at + length).unwrap_or_default());
+        }
     }
 
     /// The value of the first line of this known name.
@@ -142,7 +172,7 @@ fn name_of(bytes: &[u8], span: Span) -> &[u8] {
 }
 
 fn value_of(bytes: &[u8], span: Span) -> &[u8] {
-    let at = span.at as usize + span.name_len as usize;
+    let at = span.at as usize + span.name_len as usize + SEPARATOR.len();
     bytes.get(at..at + span.value_len as usize).unwrap_or_default()
 }
 
@@ -184,5 +214,17 @@ mod tests {
         buf.remove_named(b"x-mine");
         buf.remove(Name::Other);
         assert_eq!(buf.iter().collect::<Vec<_>>(), [(&b"vary"[..], &b"Origin"[..])]);
+        let mut lines = Vec::new();
+        buf.write_lines(&mut lines);
+        assert_eq!(lines, b"vary: Origin\r\n");
+    }
+
+    #[test]
+    fn lines_are_written_as_http_has_them() {
+        let (mut buf, mut lines) = (FieldBuf::default(), Vec::new());
+        buf.push_named(b"X-Mine", b"");
+        buf.push_number(Name::Age, 7);
+        buf.write_lines(&mut lines);
+        assert_eq!(lines, b"x-mine: \r\nage: 7\r\n");
     }
 }

@@ -86,6 +86,8 @@ pub struct ResponseDirectives {
     pub must_understand: bool,
     /// `no-transform`.
     pub no_transform: bool,
+    /// `immutable` (RFC 8246).
+    pub immutable: bool,
     /// Seconds (RFC 5861 §3). Invalid values are ignored.
     pub stale_while_revalidate: Option<u64>,
     /// Seconds (RFC 5861 §4). Invalid values are ignored.
@@ -133,6 +135,7 @@ impl ResponseDirectives {
             ("proxy-revalidate", &mut self.proxy_revalidate),
             ("must-understand", &mut self.must_understand),
             ("no-transform", &mut self.no_transform),
+            ("immutable", &mut self.immutable),
         ];
         flags
             .into_iter()
@@ -198,6 +201,8 @@ pub struct RequestDirectives {
     pub no_store: bool,
     /// `only-if-cached`.
     pub only_if_cached: bool,
+    /// Seconds past its freshness that an answer may stand in for an error of the origin (RFC 5861 §4).
+    pub stale_if_error: Option<u64>,
 }
 
 impl RequestDirectives {
@@ -231,6 +236,8 @@ impl RequestDirectives {
             self.min_fresh = self.min_fresh.max(secs);
         } else if is("max-stale") && (argument.is_none() || secs.is_some()) {
             self.max_stale = Some(secs);
+        } else if is("stale-if-error") {
+            self.stale_if_error = smaller(self.stale_if_error, secs);
         } else if is("no-cache") {
             self.no_cache = true;
         } else if is("no-store") {

@@ -277,10 +277,19 @@ impl Hit {
         self.ttl_ms.min(0).unsigned_abs()
     }
 
-    /// May be served, stale, in place of an error of the origin (RFC 5861 §4).
+    /// May be served in place of an error of the origin: it is stale within the window for that (RFC 5861 §4),
+    /// or fresh, and only a request wanted it validated.
     pub fn may_serve_on_error(&self) -> bool {
-        let window_ms = self.entry.lifetime.stale_if_error_ms;
-        window_ms > 0 && self.staleness_ms() <= window_ms && !self.entry.is_invalidated()
+        let lifetime = &self.entry.lifetime;
+        let window_ms = lifetime.stale_if_error_ms;
+        let stale = window_ms > 0 && self.staleness_ms() <= window_ms;
+        let fresh = self.ttl_ms > 0 && !lifetime.always_validate;
+        (stale || fresh) && !self.entry.is_invalidated()
+    }
+
+    /// A purge came since it was found: it answers no request any more.
+    pub fn is_purged(&self) -> bool {
+        self.entry.is_purged(&self.entry.site)
     }
 
     /// May be served, stale, while it is being revalidated (RFC 5861 §3).

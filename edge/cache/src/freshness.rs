@@ -80,8 +80,10 @@ pub struct Lifetime {
     pub date_secs: u64,
     /// Never used without asking the origin (`no-cache`).
     pub always_validate: bool,
-    /// Stale use is not forbidden, so a request's `max-stale` may be honoured.
+    /// Stale use is not forbidden, so a request's `max-stale` or `stale-if-error` may be honoured.
     pub stale_allowed: bool,
+    /// It does not change while it is fresh, so reloads don't question it (RFC 8246).
+    pub immutable: bool,
     /// How long past `fresh_ms` it may be served while it is being revalidated.
     pub stale_while_revalidate_ms: u64,
     /// How long past `fresh_ms` it may be served when the origin fails.
@@ -305,6 +307,7 @@ impl Statement<'_> {
             date_secs: self.date_secs(),
             always_validate,
             stale_allowed,
+            immutable: said.immutable,
             stale_while_revalidate_ms: window(
                 said.stale_while_revalidate,
                 rules.ttl.stale_while_revalidate_ms,

@@ -72,7 +72,7 @@ pub(crate) fn decide(hit: Hit, asked: &RequestDirectives, now: Now, advice_inter
         return Lookup::OnlyIfCachedMiss;
     }
     let serve_now = reason == Reason::Expired && !asked.no_cache && hit.may_serve_while_revalidating();
-    let serve_on_error = hit.may_serve_on_error();
+    let serve_on_error = hit.may_serve_on_error() || accepts_on_error(&hit, asked);
     Lookup::Stale(Stale {
         hit,
         reason,
@@ -98,10 +98,22 @@ fn accepts_stale(hit: &Hit, asked: &RequestDirectives) -> bool {
         )
 }
 
+/// The request's own `stale-if-error` (RFC 5861 §4), within what the origin allows.
+fn accepts_on_error(hit: &Hit, asked: &RequestDirectives) -> bool {
+    let within = asked
+        .stale_if_error
+        .is_some_and(|secs| hit.staleness_ms() <= secs.saturating_mul(1_000));
+    within && hit.entry.lifetime.stale_allowed && !hit.entry.is_invalidated()
+}
+
 fn wants_fresher(hit: &Hit, asked: &RequestDirectives) -> bool {
-    let too_old = asked
-        .max_age
-        .is_some_and(|secs| hit.age_ms() > secs.saturating_mul(1_000));
+    // A reload sends `max-age=0`; what can't have changed isn't asked for again (RFC 8246 §2). `no-cache` means
+    // what it says.
+    let settled = hit.entry.lifetime.immutable && hit.ttl_ms() > 0;
+    let too_old = !settled
+        && asked
+            .max_age
+            .is_some_and(|secs| hit.age_ms() > secs.saturating_mul(1_000));
     let ttl_ms = u64::try_from(hit.ttl_ms()).unwrap_or(0);
     let too_short = asked
         .min_fresh

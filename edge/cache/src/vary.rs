@@ -78,6 +78,7 @@ impl VaryKey {
         let mut rest = &*self.block;
         while let Some((name, stored)) = take_selection(&mut rest) {
             let (mut left, mut present, mut first) = (stored, false, true);
+            let folded = is_folded(name);
             request.visit(name, &mut |line| {
                 present = true;
                 list_members(line, |member| {
@@ -86,7 +87,7 @@ impl VaryKey {
                     } else {
                         left.and_then(|left| left.strip_prefix(b","))
                     };
-                    left = from.and_then(|left| left.strip_prefix(member));
+                    left = from.and_then(|left| strip(left, member, folded));
                     first = false;
                 });
             });
@@ -142,10 +143,33 @@ fn take_selection<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], Option<&'a [u8]>
     ))
 }
 
+/// Fields whose grammar has nothing but tokens in any case, and white space that means nothing (RFC 9110 §12.5).
+/// Their order stays: origins may take it for a preference.
+fn is_folded(name: &[u8]) -> bool {
+    matches!(name, b"accept-charset" | b"accept-encoding" | b"accept-language")
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// What follows a member in a stored value.
+fn strip<'a>(stored: &'a [u8], member: &[u8], folded: bool) -> Option<&'a [u8]> {
+    if !folded {
+        return stored.strip_prefix(member);
+    }
+    let mut left = stored;
+    for byte in member.iter().filter(|byte| !is_space(**byte)) {
+        left = left.strip_prefix(&[byte.to_ascii_lowercase()])?;
+    }
+    Some(left)
+}
+
 /// All lines of a field as one value, white space around commas evened out: what RFC 9111 §4.1 allows for
 /// every field. Returns whether there is such a field.
 fn combined(request: &dyn FieldsView, name: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
+    let folded = is_folded(name);
     let mut present = false;
     request.visit(name, &mut |line| {
         present = true;
@@ -153,7 +177,12 @@ fn combined(request: &dyn FieldsView, name: &[u8], out: &mut Vec<u8>) -> bool {
             if !out.is_empty() {
                 out.push(b',');
             }
-            out.extend_from_slice(member);
+            if folded {
+                let kept = member.iter().filter(|byte| !is_space(**byte));
+                out.extend(kept.map(u8::to_ascii_lowercase));
+            } else {
+                out.extend_from_slice(member);
+            }
         });
     });
     present
@@ -182,6 +211,25 @@ mod tests {
             ("a", &[("a", "1, 2")], &[("a", "1"), ("a", "2")], true),
             ("a", &[("a", "1,2")], &[("a", "1 ,\t2")], true),
             ("a", &[("a", "1"), ("a", "2")], &[("a", "2"), ("a", "1")], false),
+            ("a", &[("a", "x")], &[("a", "X")], false),
+            (
+                "Accept-Language",
+                &[("accept-language", "en-GB, de;q=0.5")],
+                &[("Accept-Language", "EN-gb,de; Q=0.5")],
+                true,
+            ),
+            (
+                "accept-language",
+                &[("accept-language", "en, de")],
+                &[("accept-language", "de, en")],
+                false,
+            ),
+            (
+                "accept-encoding",
+                &[("accept-encoding", "gzip")],
+                &[("accept-encoding", "gzip, br")],
+                false,
+            ),
         ];
         for (vary, stored, presented, expected) in table {
             let key = VaryKey::new(&[("vary", vary)], &stored.to_vec(), &[]).unwrap();

@@ -276,3 +276,92 @@ fn conditions_of_visitors_are_answered_from_what_is_stored() {
         assert_eq!(select(&hit, true, &request.to_vec()), *expected, "{request:?}");
     }
 }
+
+#[test]
+fn what_is_immutable_is_not_questioned_by_a_reload_while_it_is_fresh() {
+    let table: &[(&str, Pairs<'_>, u64, &str)] = &[
+        (
+            "max-age=60, immutable",
+            &[("cache-control", "max-age=0")],
+            10,
+            "fresh",
+        ),
+        (
+            "max-age=60, immutable",
+            &[("cache-control", "no-cache")],
+            10,
+            "request-directive",
+        ),
+        (
+            "max-age=60, immutable",
+            &[("cache-control", "max-age=0")],
+            61,
+            "expired",
+        ),
+        (
+            "max-age=60",
+            &[("cache-control", "max-age=0")],
+            10,
+            "request-directive",
+        ),
+    ];
+    for (answer, request, secs, expected) in table {
+        let world = World::new(MIB);
+        world
+            .store(
+                "/",
+                &[],
+                &[("cache-control", answer), ("etag", "\"1\"")],
+                b"x",
+                at(0),
+            )
+            .unwrap()
+            .stored
+            .unwrap();
+        assert_eq!(
+            word(&world.lookup("/", request, at(*secs))),
+            *expected,
+            "{answer} {request:?}"
+        );
+    }
+}
+
+#[test]
+fn a_request_may_accept_what_is_stale_in_place_of_an_error() {
+    let sie: Pairs<'_> = &[("cache-control", "stale-if-error=60")];
+    let table: &[(&str, Pairs<'_>, u64, bool)] = &[
+        ("max-age=10", sie, 70, true),
+        ("max-age=10", sie, 71, false),
+        ("max-age=10", &[], 20, false),
+        ("max-age=10, must-revalidate", sie, 20, false),
+        ("max-age=10, proxy-revalidate", sie, 20, false),
+        ("s-maxage=10", sie, 20, false),
+        ("no-cache", sie, 0, false),
+        ("max-age=10, stale-if-error=5", sie, 20, true),
+        (
+            "max-age=10",
+            &[("cache-control", "stale-if-error=60, stale-if-error=5")],
+            20,
+            false,
+        ),
+        ("max-age=10", &[("cache-control", "stale-if-error=x")], 20, false),
+        // Fresh: only the request wanted it validated.
+        ("max-age=60", &[("cache-control", "no-cache")], 20, true),
+    ];
+    for (answer, request, secs, expected) in table {
+        let world = World::new(MIB);
+        world
+            .store(
+                "/",
+                &[],
+                &[("cache-control", answer), ("etag", "\"1\"")],
+                b"x",
+                at(0),
+            )
+            .unwrap()
+            .stored
+            .unwrap();
+        let found = stale(world.lookup("/", request, at(*secs)));
+        assert_eq!(found.serve_on_error, *expected, "{answer} {request:?} {secs}");
+    }
+}

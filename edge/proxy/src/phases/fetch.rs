@@ -9,7 +9,7 @@ use siphasher::sip::SipHasher13;
 use super::forwarding::{self, Purpose};
 use super::lookup::Target;
 use super::parse::is_well_formed;
-use super::{Context, decorate, key, prepare, route, serve};
+use super::{Context, decorate, invalidate, key, prepare, serve};
 use crate::boundary::Step;
 use crate::compile::Route;
 use crate::facts::Protocol;
@@ -161,7 +161,7 @@ pub(crate) fn answer(
     {
         return Ok(step);
     }
-    invalidate(cx, answer.status, scratch);
+    invalidate::run(cx, answer, scratch);
     prepare::passed(cx.head, answer, cx.now, &mut scratch.response);
     scratch.state.answered = Some(cx.now);
     if upgraded {
@@ -171,36 +171,14 @@ pub(crate) fn answer(
     Ok(Step::Stream)
 }
 
-/// An unsafe method that succeeded makes what is stored for its target questionable (RFC 9111 §4.4). Stored
-/// answers for other values of keyed fields or cookies than this request's stay as they are.
-fn invalidate(cx: &Context<'_, '_>, status: u16, scratch: &mut Scratch) {
-    let safe = matches!(cx.head.method, b"GET" | b"HEAD" | b"OPTIONS");
-    if safe || !(200..400).contains(&status) {
-        return;
-    }
-    let Some(site) = cx.site(scratch) else { return };
-    // What is stored was asked for by GET, which another route may serve.
-    let get = RequestHead {
-        method: b"GET",
-        ..cx.head.clone()
-    };
-    let Some(found) = route::find(&get, site).and_then(|at| site.routes.get(at)) else {
-        return;
-    };
-    if found.cache.0.policy.enabled {
-        key::write(cx, site, found, scratch);
-        cx.shared.cache.invalidate(cx.shared.cache.key(&scratch.key));
-    }
-}
-
 /// Statuses that a stale answer may stand in for (RFC 5861 §4).
 pub(crate) fn is_failure(status: u16) -> bool {
     matches!(status, 500 | 502..=504)
 }
 
 /// What is stored, where it may be sent in place of an error of the origin.
-fn stand_in(cx: &Context<'_, '_>, scratch: &mut Scratch) -> Option<Step> {
-    let hit = scratch.state.stand_in.take()?;
+pub(crate) fn stand_in(cx: &Context<'_, '_>, scratch: &mut Scratch) -> Option<Step> {
+    let hit = scratch.state.stand_in.take().filter(|hit| !hit.is_purged())?;
     let status = CacheStatus {
         detail: Some(CacheReason::OriginFailed),
         ..scratch.state.cache?

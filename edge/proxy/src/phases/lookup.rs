@@ -119,8 +119,9 @@ fn stale(
             ..CacheStatus::new(Served::Forwarded(fwd))
         };
         scratch.state.cache = Some(status);
+        // Each request stands by its own rules: what whoever leads the fill accepts says nothing of this one.
+        scratch.state.stand_in = stale.serve_on_error.then(|| stale.hit.clone());
         return if passes_alone(cx) {
-            scratch.state.stand_in = stale.serve_on_error.then_some(stale.hit);
             fetch::pass(cx, target, true, scratch)
         } else {
             Ok(begin(cx, target, Some(&stale.hit), BeginMode::Shared, scratch))
@@ -281,7 +282,16 @@ pub(crate) fn waited(
         .cache
         .unwrap_or(CacheStatus::new(Served::Forwarded(Fwd::Miss)));
     match event {
-        HeadEvent::Head(answer) => Ok(serve::filled(cx, &answer, status, collapsed, scratch)),
+        HeadEvent::Head(answer) => {
+            if fetch::is_failure(answer.status)
+                && let Some(step) = fetch::stand_in(cx, scratch)
+            {
+                return Ok(step);
+            }
+            // Nothing but what is sent now stays pinned.
+            scratch.state.stand_in = None;
+            Ok(serve::filled(cx, &answer, status, collapsed, scratch))
+        }
         HeadEvent::Validated(hit) => {
             let status = CacheStatus {
                 fwd_status: Some(304),
@@ -308,6 +318,11 @@ pub(crate) fn waited(
                 detail: Some(reason),
                 ..status
             });
+            if reason == CacheReason::OriginFailed
+                && let Some(step) = fetch::stand_in(cx, scratch)
+            {
+                return Ok(step);
+            }
             Err(noted(note).unwrap_or(Reason::FillAborted).into())
         }
     }

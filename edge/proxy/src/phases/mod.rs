@@ -8,6 +8,7 @@ pub(crate) mod fetch;
 pub(crate) mod forwarding;
 pub(crate) mod identify;
 pub(crate) mod interim;
+pub(crate) mod invalidate;
 pub(crate) mod key;
 pub(crate) mod lookup;
 pub(crate) mod parse;

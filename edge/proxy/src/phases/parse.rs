@@ -152,7 +152,7 @@ fn host(head: &RequestHead<'_>, protocol: Protocol, scratch: &mut Scratch) -> Re
 }
 
 /// Splits `host[:port]`; `None` where it isn't that. One trailing dot is left out: it names the same host.
-fn split_authority(authority: &[u8]) -> Option<(&[u8], Option<u16>)> {
+pub(crate) fn split_authority(authority: &[u8]) -> Option<(&[u8], Option<u16>)> {
     let end_of_host = match authority.first()? {
         b'[' => authority.iter().position(|b| *b == b']')? + 1,
         _ => authority

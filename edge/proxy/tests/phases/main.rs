@@ -14,6 +14,7 @@ mod crowd;
 mod decorate;
 mod devices;
 mod forwarding;
+mod invalidating;
 mod isolation;
 mod origins;
 mod parse;

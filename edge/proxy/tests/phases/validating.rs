@@ -268,3 +268,40 @@ fn a_request_for_a_fresher_answer_is_granted_once_a_second() {
     assert_eq!(world.record(client).1, None::<Reason>);
     world.refused(no_cache());
 }
+
+/// Whoever leads the fill decides for nobody else.
+#[test]
+fn each_visitor_stands_by_its_own_stale_if_error() {
+    let answer = Answer::new(200, &[("cache-control", "max-age=10"), ("etag", "\"1\"")], "old");
+    let accepting = || Request::get("/").with("cache-control", "stale-if-error=60");
+    let mut world = World::shop(|_| ());
+    world.exchange(Request::get("/"), &answer);
+    world.wait(Duration::from_secs(20));
+    let strict = world.open(Request::get("/"));
+    let accepts = world.open(accepting());
+    assert_eq!(world.asked.len(), 2, "they share one fetch");
+    world.fail(1, FailureKind::Dns);
+    assert_eq!(world.got(strict).status, 502);
+    let got = world.got(accepts);
+    assert_eq!((got.status, got.body.as_str()), (200, "old"));
+    let detail = "breakwater; fwd=stale; ttl=-10; detail=origin-failed";
+    assert_eq!(got.field("cache-status").as_deref(), Some(detail));
+    let accepts = world.open(accepting());
+    world.answer(2, &Answer::new(503, &[], "down"));
+    assert_eq!(world.got(accepts).body, "old");
+    let strict = world.exchange(Request::get("/"), &Answer::new(503, &[], "down"));
+    assert_eq!((strict.status, strict.body.as_str()), (503, "down"));
+}
+
+#[test]
+fn a_fresh_answer_that_a_request_questions_stands_in_for_an_origin_that_fails() {
+    let mut world = World::shop(|_| ());
+    world.exchange(Request::get("/"), &fresh("hello"));
+    world.wait(Duration::from_secs(2));
+    let client = world.open(Request::get("/").with("cache-control", "no-cache"));
+    world.fail(1, FailureKind::Connect);
+    if world.asked.len() > 2 {
+        world.fail(2, FailureKind::Connect);
+    }
+    assert_eq!(world.got(client).body, "hello");
+}

@@ -243,9 +243,12 @@ pub struct StatusTtl {
 pub struct Tags {
     /// Names of the answer's fields that list tags; `Cache-Tag`, `Surrogate-Key` and `xkey` when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 4), inner(length(min = 1, max = 128)))]
+    #[schemars(
+        length(max = 4),
+        inner(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9!#$%&'*+.^_|~-]+$"))
+    )]
     pub headers: Vec<String>,
-    /// Those fields are sent to visitors too.
+    /// Those fields are sent to visitors too. Without `tags` the usual fields are read all the same, and sent.
     #[serde(default)]
     pub expose: bool,
 }

@@ -110,6 +110,7 @@ impl Entry {
             + key.len()
             + fields.heap_bytes()
             + vary.heap_bytes()
+            + lifetime.tags.heap_bytes()
             + unstored;
         Self {
             hash,
@@ -301,6 +302,11 @@ impl Hit {
     /// The validator to ask the origin with, and to answer visitors' conditions with.
     pub fn etag(&self) -> Option<&[u8]> {
         self.entry.fields.get(b"etag")
+    }
+
+    /// Fields that carry tags are among its fields.
+    pub fn shows_tags(&self) -> bool {
+        self.entry.lifetime.tags.exposed
     }
 
     /// `Last-Modified`.

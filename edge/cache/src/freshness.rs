@@ -6,6 +6,7 @@ use crate::directives::{Qualified, RequestDirectives, ResponseDirectives, parse_
 use crate::fields::{FieldsView, list_members};
 use crate::rules::{StatusTtl, StoreRules, TtlPolicy};
 use crate::status::{is_about_one_request, is_heuristic, is_understood};
+use crate::tags::Tags;
 use crate::{Now, Reason};
 
 /// What of the request bears on storing its answer.
@@ -94,6 +95,8 @@ pub struct Lifetime {
     pub max_object_bytes: u64,
     /// See [`StoreRules::unvaried_fields`].
     pub unvaried_fields: &'static [&'static str],
+    /// What it may be purged by.
+    pub tags: Tags,
 }
 
 impl Lifetime {
@@ -300,6 +303,8 @@ impl Statement<'_> {
         };
         let mut unstored_fields = said.private.names().to_vec();
         unstored_fields.extend_from_slice(said.no_cache.names());
+        let hidden = rules.tags.hidden().iter();
+        unstored_fields.extend(hidden.filter(|name| self.head.fields.has(name)).cloned());
         Lifetime {
             fresh_ms: fresh.ms,
             initial_age_ms: self.initial_age_ms(),
@@ -316,6 +321,7 @@ impl Statement<'_> {
             unstored_fields,
             max_object_bytes: rules.max_object_bytes,
             unvaried_fields: rules.unvaried_fields,
+            tags: Tags::of(self.head.fields, &rules.tags),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a policy says about storing, in plain values.
 
+use crate::tags::TagRules;
+
 /// Where the origin is silent, what a policy says; and what it says whatever the origin says. Milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TtlPolicy {
@@ -44,6 +46,8 @@ pub struct StoreRules {
     /// Lower-case names of request fields that `Vary` may name without making variants: the key, or what the
     /// origin was sent in their place, stands for them.
     pub unvaried_fields: &'static [&'static str],
+    /// Tags to purge by.
+    pub tags: TagRules,
 }
 
 impl Default for StoreRules {
@@ -54,6 +58,7 @@ impl Default for StoreRules {
             max_object_bytes: 64 << 20,
             store_set_cookie: false,
             unvaried_fields: &[],
+            tags: TagRules::default(),
         }
     }
 }

@@ -51,7 +51,7 @@ impl FillWriter {
             sent: answer.sent,
             received: answer.received,
         };
-        let (updated, shared) = self.updated(&entry, &head, request, rules);
+        let (updated, shared) = self.updated(&entry, (&head, answer.fields), request, rules);
         let shared = match shared {
             Ok(()) => self.fill.shared.insert(Arc::clone(&updated)),
             Err(reason) => {
@@ -71,13 +71,16 @@ impl FillWriter {
     fn updated(
         &self,
         entry: &Arc<Entry>,
-        head: &OriginHead<'_>,
+        (head, answer): (&OriginHead<'_>, &dyn FieldsView),
         request: RequestFacts,
         rules: &StoreRules,
     ) -> (Arc<Entry>, Result<(), Reason>) {
         let vary = VaryKey::new(head.fields, &self.fill.request, rules.unvaried_fields);
         let (lifetime, shared) = match (judge(request, head, rules), &vary) {
-            (Verdict::Store(lifetime), Ok(_)) => (lifetime, Ok(())),
+            (Verdict::Store(mut lifetime), Ok(_)) => {
+                lifetime.tags = entry.lifetime.tags.updated(answer, &rules.tags);
+                (lifetime, Ok(()))
+            }
             (Verdict::Store(lifetime), Err(_)) => (lifetime, Err(Reason::VaryTooLarge)),
             (Verdict::Refuse(reason), _) => (entry.lifetime.clone(), Err(reason)),
         };

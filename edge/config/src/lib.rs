@@ -26,7 +26,9 @@ pub use origin::{
     Balancing, Endpoint, Endpoints, HashKey, HealthCheck, HostHeader, Origin, OriginProtocol, OriginTimeouts,
     OriginTls, Retries,
 };
-pub use policy::{CacheKey, CachePolicy, Mode, Part, PolicyId, QueryKey, RateKey, RateRule, StatusTtl, Ttl};
+pub use policy::{
+    CacheKey, CachePolicy, Mode, Part, PolicyId, QueryKey, RateKey, RateRule, StatusTtl, Tags, Ttl,
+};
 pub use region::{AddressPolicy, RegionSettings};
 pub use route::{
     FixedResponse, HeaderEdits, HeaderMatch, HeaderValueMatch, PathMatch, PathRewrite, Redirect,

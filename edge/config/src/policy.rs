@@ -41,7 +41,7 @@ pub enum Part {
         /// How it stands to the sites' own.
         mode: Mode,
         /// The policy.
-        policy: CachePolicy,
+        policy: Box<CachePolicy>,
     },
 }
 
@@ -131,6 +131,9 @@ pub struct CachePolicy {
     /// be stored.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub strict_headers: bool,
+    /// Which fields of an answer carry its tags; `None`: the usual ones, which visitors get too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tags: Option<Tags>,
 }
 
 impl CachePolicy {
@@ -144,6 +147,7 @@ impl CachePolicy {
             bypass: Vec::new(),
             max_object_bytes: 64 << 20,
             strict_headers: false,
+            tags: None,
         }
     }
 
@@ -157,6 +161,19 @@ impl CachePolicy {
     pub fn fingerprint(&self) -> Result<ContentHash, serde_json::Error> {
         Ok(ContentHash::of(&serde_json::to_vec(&self.key)?))
     }
+}
+
+/// Tags to purge by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Tags {
+    /// Lower-case names of the fields that list them, four at most; empty: `cache-tag`, `surrogate-key`,
+    /// `xkey`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+    /// Visitors get those fields too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub expose: bool,
 }
 
 /// What makes two requests the same, besides site, scheme, host, port and path.

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use breakwater_edge_cache::{StatusTtl, StoreRules, TtlPolicy};
+use breakwater_edge_cache::{StatusTtl, StoreRules, TagRules, TtlPolicy};
 use breakwater_edge_config::{
     self as config, CachePolicy, ContentHash, Mode, Part, PolicyId, RateRule, RegionSettings, SiteConfig,
 };
@@ -77,7 +77,7 @@ impl Shared {
         let parts = self.of(site)?;
         let first = |wanted: Mode| {
             parts.iter().find_map(|part| match part {
-                Part::Cache { mode, policy } if *mode == wanted => Some(policy),
+                Part::Cache { mode, policy } if *mode == wanted => Some(&**policy),
                 _ => None,
             })
         };
@@ -129,6 +129,10 @@ fn ttl(ttl: &config::Ttl) -> TtlPolicy {
     }
 }
 
+fn tags(tags: Option<&config::Tags>) -> TagRules {
+    tags.map_or_else(TagRules::default, |tags| TagRules::new(&tags.fields, tags.expose))
+}
+
 /// The cache policy of one route.
 #[derive(Clone, Debug)]
 pub(crate) struct EffectiveCache(pub(crate) Arc<CacheRules>);
@@ -154,6 +158,7 @@ impl EffectiveCache {
                 } else {
                     &[]
                 },
+                tags: tags(policy.tags.as_ref()),
             },
             policy,
         }))

@@ -39,6 +39,16 @@ pub(crate) fn run(cx: &Context<'_, '_>, scratch: &mut Scratch) {
     }
 }
 
+/// Leaves out the origin's fields that carry tags, where the policy doesn't show them.
+pub(super) fn hide_tags(cx: &Context<'_, '_>, scratch: &mut Scratch) {
+    let Some(route) = cx.site(scratch).and_then(|site| scratch.state.route(site)) else {
+        return;
+    };
+    for name in route.cache.0.store.tags.hidden() {
+        scratch.response.fields.remove_named(name);
+    }
+}
+
 /// The Fetch standard's fields, never the origin's: what an origin said to one visitor may come from the
 /// cache and be given to another.
 fn cross_origin(cors: &Cors, origin: Option<&[u8]>, out: &mut FieldBuf) {

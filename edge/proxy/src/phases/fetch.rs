@@ -163,6 +163,7 @@ pub(crate) fn answer(
     }
     invalidate::run(cx, answer, scratch);
     prepare::passed(cx.head, answer, cx.now, &mut scratch.response);
+    decorate::hide_tags(cx, scratch);
     scratch.state.answered = Some(cx.now);
     if upgraded {
         return Ok(Step::Upgrade);

@@ -20,6 +20,7 @@ pub(crate) fn hit(
     scratch: &mut Scratch,
 ) -> Step {
     let out = &mut scratch.response;
+    let shows_tags = hit.shows_tags();
     status.ttl_secs = Some(hit.ttl_secs());
     let is_get = cx.head.method == b"GET";
     let body = match select(&hit, is_get, &cx.head.fields) {
@@ -32,6 +33,9 @@ pub(crate) fn hit(
         }
         Selection::Unsatisfiable => unsatisfiable(cx, hit, out),
     };
+    if shows_tags {
+        decorate::hide_tags(cx, scratch);
+    }
     scratch.state.cache = Some(status);
     scratch.state.answered = Some(cx.now);
     decorate::run(cx, scratch);
@@ -122,6 +126,7 @@ pub(crate) fn filled(
         out.fields.push_number(Name::Age, age);
     }
     out.length = answer.content_length.filter(|_| answer.status != 204);
+    decorate::hide_tags(cx, scratch);
     let report = scratch.state.report.as_ref();
     status.fwd_status = report
         .and_then(|report| report.status())

@@ -27,4 +27,5 @@ mod routing;
 mod sites;
 mod splitting;
 mod storing;
+mod tags;
 mod validating;

@@ -19,7 +19,7 @@ fn cache(name: &str, ttl_ms: u64) -> CachePolicy {
 fn cache_part(name: &str, mode: Mode, ttl_ms: u64) -> Part {
     Part::Cache {
         mode,
-        policy: cache(name, ttl_ms),
+        policy: Box::new(cache(name, ttl_ms)),
     }
 }
 

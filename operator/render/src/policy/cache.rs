@@ -1,5 +1,5 @@
 use breakwater_crds::{self as crds, CachePolicySpec, QueryMode};
-use breakwater_edge_config::{CacheKey, CachePolicy, PolicyId, QueryKey, StatusTtl, Ttl};
+use breakwater_edge_config::{CacheKey, CachePolicy, PolicyId, QueryKey, StatusTtl, Tags, Ttl};
 
 use super::unsupported;
 use crate::problem::Problem;
@@ -27,7 +27,6 @@ pub(super) fn compile(id: &PolicyId, spec: &CachePolicySpec) -> Result<CachePoli
     } = spec;
     let mut problems = unsupported(&[
         (body_methods.is_some(), "bodyMethods"),
-        (tags.is_some(), "tags"),
         (slices.is_some(), "slices"),
         (!prewarm.is_empty(), "prewarm"),
         (storage_class.is_some(), "storageClass"),
@@ -45,11 +44,26 @@ pub(super) fn compile(id: &PolicyId, spec: &CachePolicySpec) -> Result<CachePoli
             .and_then(|bytes| u64::try_from(bytes).ok())
             .unwrap_or(rfc.max_object_bytes),
         strict_headers: *strict_headers,
+        tags: tags.as_ref().map(tags_of),
     };
     if problems.is_empty() {
         Ok(compiled)
     } else {
         Err(problems)
+    }
+}
+
+fn tags_of(tags: &crds::Tags) -> Tags {
+    let crds::Tags { headers, expose } = tags;
+    let mut fields: Vec<String> = Vec::new();
+    for name in headers.iter().map(|name| name.to_ascii_lowercase()) {
+        if !fields.contains(&name) {
+            fields.push(name);
+        }
+    }
+    Tags {
+        fields,
+        expose: *expose,
     }
 }
 

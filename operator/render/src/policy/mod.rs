@@ -123,7 +123,7 @@ impl Policy {
             },
             Content::Cache(policy) => Part::Cache {
                 mode: *mode,
-                policy: CachePolicy::clone(policy),
+                policy: Box::new(CachePolicy::clone(policy)),
             },
         })
     }

@@ -27,7 +27,7 @@ const NEAR_PART: usize = 32;
 /// takes its shard's lock for reading and counts the pin.
 #[derive(Clone)]
 pub struct Cache {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// How a fill stands to other requests.
@@ -240,18 +240,6 @@ impl Cache {
                 .variants(key.hash, key.bytes)
                 .for_each(|entry| entry.invalidate());
         }
-    }
-
-    /// Purges everything of a site. When it returns, no request gets what an origin was asked for before,
-    /// and none joins a fetch that began before; the memory is free.
-    pub fn purge_site(&self, site: &Site) -> u64 {
-        let sequence = site.next_purge();
-        let mut gone = Vec::new();
-        for shard in &self.shared.shards {
-            shard.0.write().sweep(site, &mut gone);
-            gone.clear();
-        }
-        sequence
     }
 
     /// Counts for metrics.

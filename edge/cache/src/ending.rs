@@ -61,7 +61,7 @@ impl FillWriter {
     }
 
     fn commit(&self, storing: Storing, status: u16, blocks: Vec<Bytes>) -> Result<(), Reason> {
-        if self.is_purged() {
+        if self.is_purged(&storing.lifetime.tags) {
             return Err(Reason::Purged);
         }
         let (fill, shared) = (&self.fill, &self.fill.shared);

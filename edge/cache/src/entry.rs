@@ -11,6 +11,7 @@ use crate::budget::{Budget, Charge};
 use crate::fields::Fields;
 use crate::freshness::Lifetime;
 use crate::near::Pin;
+use crate::purge::{Standing, Subject};
 use crate::site::Site;
 use crate::vary::VaryKey;
 
@@ -59,6 +60,10 @@ pub(crate) struct Entry {
     pub(crate) site: Arc<Site>,
     /// The site's purge sequence when the origin was asked.
     pub(crate) purge: u64,
+    /// Up to this sequence no purge but soft ones holds for it.
+    checked: AtomicU64,
+    /// The wall clock of the first soft purge that holds for it, milliseconds; 0: none.
+    soft_since_ms: AtomicU64,
     pub(crate) status: u16,
     pub(crate) fields: Fields,
     pub(crate) vary: VaryKey,
@@ -117,6 +122,8 @@ impl Entry {
             key,
             site,
             purge,
+            checked: AtomicU64::new(purge),
+            soft_since_ms: AtomicU64::new(0),
             status,
             fields,
             vary,
@@ -139,8 +146,47 @@ impl Entry {
         self.body.len
     }
 
+    /// A purge holds for it, and it must not be used. One compare unless the site was purged since this was
+    /// asked last.
     pub(crate) fn is_purged(&self, site: &Site) -> bool {
-        self.purge < site.purge_seq()
+        let last = site.purge_seq();
+        self.checked.load(Ordering::Acquire) < last && self.look_again(site, last)
+    }
+
+    #[cold]
+    fn look_again(&self, site: &Site, last: u64) -> bool {
+        let subject = Subject {
+            key: &self.key,
+            tags: Some(&self.lifetime.tags),
+            sequence: self.purge,
+        };
+        match site.standing(&subject) {
+            Standing::Purged => return true,
+            Standing::Soft { since_ms } => {
+                // The first one counts. 0 says that there was none.
+                let since_ms = since_ms.max(1);
+                let _ = self
+                    .soft_since_ms
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |known| {
+                        (known == 0 || since_ms < known).then_some(since_ms)
+                    });
+            }
+            Standing::Current => {}
+        }
+        if !site.is_doubted(self.purge) {
+            self.checked.fetch_max(last, Ordering::Release);
+        }
+        false
+    }
+
+    /// Purges of it may have been missed while no process ran: it must be validated.
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.checked.load(Ordering::Acquire) < self.site.purge_seq() && self.site.is_doubted(self.purge)
+    }
+
+    /// The wall clock of the soft purge that made it stale, milliseconds.
+    pub(crate) fn soft_since_ms(&self) -> Option<u64> {
+        Some(self.soft_since_ms.load(Ordering::Relaxed)).filter(|since_ms| *since_ms > 0)
     }
 
     pub(crate) fn is_invalidated(&self) -> bool {
@@ -206,13 +252,20 @@ pub struct Hit {
     pub(crate) entry: Pin,
     age_ms: u64,
     ttl_ms: i64,
+    /// See [`Entry::is_doubted`].
+    doubted: bool,
 }
 
 impl Hit {
     pub(crate) fn new(entry: impl Into<Pin>, now: Now) -> Self {
         let entry = entry.into();
-        let (age_ms, ttl_ms) = (entry.lifetime.age_ms(now), entry.lifetime.ttl_ms(now));
+        let (age_ms, mut ttl_ms) = (entry.lifetime.age_ms(now), entry.lifetime.ttl_ms(now));
+        if let Some(since_ms) = entry.soft_since_ms() {
+            let stale_ms = i64::try_from(now.wall_ms.saturating_sub(since_ms)).unwrap_or(i64::MAX);
+            ttl_ms = ttl_ms.min(-stale_ms);
+        }
         Self {
+            doubted: entry.is_doubted(),
             entry,
             age_ms,
             ttl_ms,
@@ -284,7 +337,7 @@ impl Hit {
         let lifetime = &self.entry.lifetime;
         let window_ms = lifetime.stale_if_error_ms;
         let stale = window_ms > 0 && self.staleness_ms() <= window_ms;
-        let fresh = self.ttl_ms > 0 && !lifetime.always_validate;
+        let fresh = self.ttl_ms > 0 && !lifetime.always_validate && !self.doubted;
         (stale || fresh) && !self.entry.is_invalidated()
     }
 
@@ -296,7 +349,12 @@ impl Hit {
     /// May be served, stale, while it is being revalidated (RFC 5861 §3).
     pub fn may_serve_while_revalidating(&self) -> bool {
         let window_ms = self.entry.lifetime.stale_while_revalidate_ms;
-        window_ms > 0 && self.staleness_ms() <= window_ms && !self.entry.is_invalidated()
+        window_ms > 0 && self.staleness_ms() <= window_ms && !self.entry.is_invalidated() && !self.doubted
+    }
+
+    /// Whether it is what its origin would say, as far as this cache can know without asking.
+    pub(crate) fn is_doubted(&self) -> bool {
+        self.doubted
     }
 
     /// The validator to ask the origin with, and to answer visitors' conditions with.

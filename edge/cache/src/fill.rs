@@ -11,8 +11,10 @@ use crate::buffer::Buffer;
 use crate::entry::Entry;
 use crate::fields::{Fields, FieldsView};
 use crate::freshness::Lifetime;
+use crate::purge::{Standing, Subject};
 use crate::shared::Shared;
 use crate::site::Site;
+use crate::tags::Tags;
 use crate::vary::VaryKey;
 use crate::{Now, Reason};
 
@@ -128,15 +130,16 @@ pub(crate) struct Storing {
 impl Fill {
     /// Whether a new request may wait for this fill or read from it.
     pub(crate) fn accepts(&self, key: &[u8], request: &dyn FieldsView) -> bool {
-        if *self.key != *key
-            || self.purge.load(Ordering::Acquire) < self.site.purge_seq()
-            || self.invalidated.load(Ordering::Acquire)
-        {
+        if *self.key != *key || self.invalidated.load(Ordering::Acquire) {
             return false;
         }
         let state = self.state.lock();
         match (&state.phase, &state.answer) {
-            (Phase::Waiting, _) => self.hint.as_ref().is_none_or(|hint| hint.matches(request)),
+            (Phase::Waiting, _) => {
+                // Which tags will come isn't known: any purge of one may hold.
+                self.standing(None) == Standing::Current
+                    && self.hint.as_ref().is_none_or(|hint| hint.matches(request))
+            }
             (
                 Phase::Streaming,
                 Some(Answer {
@@ -144,9 +147,26 @@ impl Fill {
                     storing: Some(storing),
                     ..
                 }),
-            ) => storing.vary.matches(request),
+            ) => {
+                self.standing(Some(&storing.lifetime.tags)) == Standing::Current
+                    && storing.vary.matches(request)
+            }
             _ => false,
         }
+    }
+
+    /// Where an answer with these tags stands after the purges since the origin was asked; `None`: they aren't
+    /// known yet.
+    pub(crate) fn standing(&self, tags: Option<&Tags>) -> Standing {
+        let sequence = self.purge.load(Ordering::Acquire);
+        if sequence >= self.site.purge_seq() {
+            return Standing::Current;
+        }
+        self.site.standing(&Subject {
+            key: &self.key,
+            tags,
+            sequence,
+        })
     }
 
     /// Changes the state, then wakes all readers, without the lock.

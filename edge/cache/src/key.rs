@@ -94,6 +94,53 @@ impl KeyBuilder {
     }
 }
 
+/// What purges look at in a whole key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyParts<'a> {
+    pub(crate) policy: &'a [u8],
+    pub(crate) scheme: &'a [u8],
+    pub(crate) host: &'a [u8],
+    pub(crate) port: u16,
+    pub(crate) path: &'a [u8],
+    pub(crate) query: Option<&'a [u8]>,
+}
+
+impl<'a> KeyParts<'a> {
+    /// Reads what [`KeyBuilder::start`] wrote. `None`: that isn't a key.
+    pub(crate) fn read(mut key: &'a [u8]) -> Option<Self> {
+        let _uid = take_part(&mut key)?;
+        let policy = take_part(&mut key)?;
+        let scheme = take_part(&mut key)?;
+        let host = take_part(&mut key)?;
+        let ([p0, p1, _method], rest) = key.split_first_chunk()?;
+        key = rest;
+        let path = take_part(&mut key)?;
+        let (present, rest) = key.split_first()?;
+        key = rest;
+        let query = if *present == 1 {
+            Some(take_part(&mut key)?)
+        } else {
+            None
+        };
+        Some(Self {
+            policy,
+            scheme,
+            host,
+            port: u16::from_le_bytes([*p0, *p1]),
+            path,
+            query,
+        })
+    }
+}
+
+fn take_part<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, after) = rest.split_first_chunk()?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    let (part, after) = after.split_at_checked(length)?;
+    *rest = after;
+    Some(part)
+}
+
 /// A key with its hash, see [`Cache::key`](crate::Cache::key).
 #[derive(Clone, Copy, Debug)]
 pub struct KeyRef<'a> {
@@ -182,6 +229,28 @@ mod tests {
             .to_vec();
         assert_eq!(first, second);
         assert_eq!(builder.bytes.capacity(), room);
+    }
+
+    #[test]
+    fn a_key_says_what_it_was_made_from() {
+        for query in [None, Some(&b""[..]), Some(b"a=b")] {
+            let target = KeyTarget {
+                scheme: b"https",
+                host: b"a.example",
+                port: 8443,
+                method: MethodClass::Post,
+                path: b"/a/b",
+                query,
+            };
+            let mut builder = KeyBuilder::default();
+            builder.start(&Site::detached(b"uid"), b"policy", &target);
+            builder.keyed(b"cookie", Some(b"x"));
+            let parts = KeyParts::read(builder.bytes()).unwrap();
+            assert_eq!((parts.policy, parts.scheme), (&b"policy"[..], &b"https"[..]));
+            assert_eq!((parts.host, parts.port), (&b"a.example"[..], 8443));
+            assert_eq!((parts.path, parts.query), (&b"/a/b"[..], query));
+        }
+        assert!(KeyParts::read(b"not a key").is_none());
     }
 
     proptest! {

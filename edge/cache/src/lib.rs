@@ -33,6 +33,8 @@ mod lookup;
 mod marks;
 mod multipart;
 mod near;
+mod purge;
+mod purging;
 mod range;
 mod reader;
 mod reason;
@@ -66,6 +68,11 @@ pub use freshness::{Lifetime, OriginHead, RequestFacts, Verdict, judge};
 pub use key::{KeyBuilder, KeyRef, KeyTarget, MethodClass};
 pub use lookup::{Lookup, Stale};
 pub use near::Near;
+pub use purge::{
+    LogDamage, MAX_PATTERN_BYTES, MAX_STARS, MAX_TAG_BYTES, Purge, PurgeError, PurgeLog, PurgeProgress,
+    PurgeRecord, PurgeUrl,
+};
+pub use purging::Sweep;
 pub use range::{ByteRange, MAX_RANGES, RangeRequest, Resolved};
 pub use reader::{Chunk, FillReader, HeadEvent};
 pub use reason::Reason;

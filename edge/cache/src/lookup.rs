@@ -50,8 +50,12 @@ pub(crate) fn decide(hit: Hit, asked: &RequestDirectives, now: Now, advice_inter
     let lifetime = &hit.entry.lifetime;
     let own = if hit.entry.is_invalidated() {
         Some(Reason::Invalidated)
+    } else if hit.is_doubted() {
+        Some(Reason::Unconfirmed)
     } else if lifetime.always_validate {
         Some(Reason::NoCache)
+    } else if hit.entry.soft_since_ms().is_some() {
+        Some(Reason::SoftPurged)
     } else if hit.ttl_ms() <= 0 {
         Some(Reason::Expired)
     } else {
@@ -71,7 +75,8 @@ pub(crate) fn decide(hit: Hit, asked: &RequestDirectives, now: Now, advice_inter
     if asked.only_if_cached {
         return Lookup::OnlyIfCachedMiss;
     }
-    let serve_now = reason == Reason::Expired && !asked.no_cache && hit.may_serve_while_revalidating();
+    let over = matches!(reason, Reason::Expired | Reason::SoftPurged);
+    let serve_now = over && !asked.no_cache && hit.may_serve_while_revalidating();
     let serve_on_error = hit.may_serve_on_error() || accepts_on_error(&hit, asked);
     Lookup::Stale(Stale {
         hit,
@@ -103,7 +108,7 @@ fn accepts_on_error(hit: &Hit, asked: &RequestDirectives) -> bool {
     let within = asked
         .stale_if_error
         .is_some_and(|secs| hit.staleness_ms() <= secs.saturating_mul(1_000));
-    within && hit.entry.lifetime.stale_allowed && !hit.entry.is_invalidated()
+    within && hit.entry.lifetime.stale_allowed && !hit.entry.is_invalidated() && !hit.is_doubted()
 }
 
 fn wants_fresher(hit: &Hit, asked: &RequestDirectives) -> bool {

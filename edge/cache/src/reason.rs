@@ -50,6 +50,10 @@ pub enum Reason {
     RequestDirective,
     /// Purged while it was being fetched.
     Purged,
+    /// Purged softly: stale since then.
+    SoftPurged,
+    /// Stored before this edge began, and not every purge since then has come here yet.
+    Unconfirmed,
     // Collapsing.
     /// The answer being fetched is for another variant.
     OtherVariant,
@@ -96,6 +100,8 @@ impl Reason {
             Self::Invalidated => "invalidated",
             Self::RequestDirective => "request-directive",
             Self::Purged => "purged",
+            Self::SoftPurged => "soft-purged",
+            Self::Unconfirmed => "unconfirmed",
             Self::OtherVariant => "other-variant",
             Self::HitForMiss => "hit-for-miss",
             Self::NotShared => "not-shared",

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use crate::budget::{Budget, Charge};
 use crate::entry::Entry;
 use crate::ghost::Ghost;
-use crate::site::Site;
 
 /// Variants of one key; the oldest goes when one more comes.
 const MAX_VARIANTS: usize = 32;
@@ -168,17 +167,22 @@ impl Shard {
         }
     }
 
-    /// Removes what was asked of an origin before the site's last purge.
-    pub(crate) fn sweep(&mut self, site: &Site, gone: &mut Vec<Arc<Entry>>) {
-        for id in 0..self.nodes.len() {
-            let Ok(id) = NodeId::try_from(id) else { return };
-            let purged =
-                |node: &Node| std::ptr::eq(Arc::as_ptr(&node.entry.site), site) && node.entry.is_purged(site);
+    /// Removes what is purged, looking at `count` places from `from` on. Returns where to go on. What is moved
+    /// to another place meanwhile may be missed; then it stays until it is evicted.
+    pub(crate) fn sweep(&mut self, from: usize, count: usize, gone: &mut Vec<Arc<Entry>>) -> Option<usize> {
+        let to = from.saturating_add(count).min(self.nodes.len());
+        for id in from..to {
+            let Ok(id) = NodeId::try_from(id) else { return None };
+            let purged = |node: &Node| node.entry.is_purged(&node.entry.site);
             if self.node(id).is_some_and(purged) {
                 gone.extend(self.remove(id));
             }
         }
+        if to < self.nodes.len() {
+            return Some(to);
+        }
         self.shrink();
+        None
     }
 
     /// Removes exactly this entry, if it is still stored.

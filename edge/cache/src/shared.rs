@@ -69,7 +69,7 @@ impl Shared {
             shards: shards.take(config.shards).collect(),
             fills: fills.take(config.shards).collect(),
             marks,
-            sites: Sites::default(),
+            sites: Sites::new(&budget),
             hasher: KeyHasher(config.seed),
             _fixed: Charge::new(&budget, fixed_bytes),
             budget,
@@ -124,11 +124,9 @@ impl Shared {
         let known = request
             .stale
             .is_some_and(|hit| Arc::ptr_eq(hit.entry.entry(), &entry));
-        let usable = !known
-            && !entry.is_invalidated()
-            && !entry.lifetime.always_validate
-            && entry.lifetime.ttl_ms(request.now) > 0;
-        usable.then(|| Hit::new(entry, request.now))
+        let usable = !known && !entry.is_invalidated() && !entry.lifetime.always_validate;
+        let hit = Hit::new(entry, request.now);
+        (usable && hit.ttl_ms() > 0 && !hit.is_doubted()).then_some(hit)
     }
 
     pub(crate) fn lead(self: &Arc<Self>, request: &BeginRequest<'_>, listed: bool) -> Begin {

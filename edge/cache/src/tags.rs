@@ -81,7 +81,6 @@ impl Tags {
     }
 
     /// Hashes, in the form of [`tag_hash`].
-    #[allow(dead_code, reason = "purges by tag come with the purge log")]
     pub(crate) fn hashes(&self) -> impl Iterator<Item = u32> + '_ {
         self.hashes.iter().map(|hash| hash >> 2)
     }

@@ -40,7 +40,9 @@ impl FillWriter {
         let Some(entry) = self.stale.as_ref().map(|hit| Arc::clone(hit.entry.entry())) else {
             return Err(self);
         };
-        if self.is_purged() || entry.is_purged(&self.fill.site) || !is_about(&entry, answer.fields) {
+        let tags = entry.lifetime.tags.updated(answer.fields, &rules.tags);
+        let purged = self.is_purged(&tags) || entry.is_purged(&self.fill.site);
+        if purged || !is_about(&entry, answer.fields) {
             return Err(self);
         }
         let merged = merge(&entry.fields, answer.fields);

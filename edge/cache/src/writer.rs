@@ -12,7 +12,9 @@ use crate::entry::Hit;
 use crate::fields::{Fields, FieldsView};
 use crate::fill::{Answer, AnswerHead, Fill, Joined, Phase, State, Storing};
 use crate::freshness::{Lifetime, Verdict};
+use crate::purge::Standing;
 use crate::stored::{end_to_end_fields, stored_fields};
+use crate::tags::Tags;
 use crate::vary::VaryKey;
 use crate::{Now, Reason};
 
@@ -74,7 +76,7 @@ impl FillWriter {
             Ok(_) => Ok(()),
         };
         // What a lone request was answered says nothing about the others.
-        if shared.is_err() && self.fill.listed {
+        if shared.is_err_and(|reason| reason != Reason::Purged) && self.fill.listed {
             self.fill.shared.mark(self.fill.hash, now);
         }
         let whole = Arc::new(end_to_end_fields(fields, now.wall_secs()));
@@ -143,7 +145,7 @@ impl FillWriter {
             Verdict::Store(lifetime) => lifetime,
             Verdict::Refuse(reason) => return Err(reason),
         };
-        if self.is_purged() {
+        if self.is_purged(&lifetime.tags) {
             return Err(Reason::Purged);
         }
         if content_length.is_some_and(|length| self.is_too_large(length, &lifetime)) {
@@ -254,8 +256,10 @@ impl FillWriter {
         }
     }
 
-    pub(crate) fn is_purged(&self) -> bool {
-        self.fill.purge.load(Ordering::Acquire) < self.fill.site.purge_seq()
+    /// A purge came since the origin was asked, and holds for an answer with these tags. After a soft one it is
+    /// stored all the same, as stale.
+    pub(crate) fn is_purged(&self, tags: &Tags) -> bool {
+        self.fill.standing(Some(tags)) == Standing::Purged
     }
 }
 

@@ -9,6 +9,7 @@ use super::*;
 use crate::entry::{Body, EntryParts};
 use crate::fields::Fields;
 use crate::freshness::Lifetime;
+use crate::site::Site;
 use crate::vary::VaryKey;
 
 struct Rig {

@@ -309,6 +309,10 @@ pub(crate) fn waited(
             };
             Ok(serve::hit(cx, hit, status, None, scratch))
         }
+        // What comes now is the same for all who waited.
+        HeadEvent::Leave(reason @ CacheReason::Purged) if scratch.state.begins < MAX_BEGINS => {
+            again(cx, BeginMode::Shared, Some(reason), scratch)
+        }
         HeadEvent::Leave(reason) => again(cx, BeginMode::Alone, Some(reason), scratch),
         HeadEvent::Abort(CacheReason::Dropped, _) if scratch.state.begins < MAX_BEGINS => {
             again(cx, BeginMode::Shared, None, scratch)

@@ -61,7 +61,8 @@ pub struct CachePolicySpec {
     /// False: nothing is cached.
     #[serde(default = "yes")]
     pub enabled: bool,
-    /// Methods whose answers are cached besides GET and HEAD.
+    /// Methods whose answers are cached besides GET and HEAD, by the request's body with its type, coding and
+    /// language. Such an answer is stored only where the origin or `ttl` gives it a lifetime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body_methods: Option<BodyMethods>,
     /// What makes two requests the same.
@@ -119,11 +120,12 @@ pub struct BodyMethods {
         inner(length(min = 1, max = 16), regex(pattern = r"^[A-Z]+$"))
     )]
     pub methods: Vec<String>,
-    /// Largest body that is hashed into the key, in bytes; requests with a larger one pass.
+    /// Largest body that is read for the key, in bytes; requests with a larger one pass.
     #[serde(default = "max_body")]
     #[schemars(range(min = 1, max = 1_048_576))]
     pub max_body_bytes: i64,
-    /// Bodies are GraphQL: mutations pass.
+    /// Bodies are GraphQL in JSON: what isn't a query, or not certainly one, passes. So does a GET whose URL carries
+    /// a document with anything but queries.
     #[serde(default)]
     pub graphql: bool,
 }

@@ -27,6 +27,14 @@ impl Budget {
     }
 }
 
+/// Memory of a request that the cache's bound covers, given back when dropped. See
+/// [`Cache::hold`](crate::Cache::hold).
+#[derive(Debug)]
+pub struct Held {
+    pub(crate) _of_all: Charge,
+    pub(crate) _of_held: Charge,
+}
+
 /// A part of a [`Budget`] that is given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Charge {

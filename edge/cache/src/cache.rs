@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::Now;
+use crate::budget::Held;
 use crate::cache_status::Fwd;
 use crate::config::{CacheConfig, UnusableConfig};
 use crate::directives::RequestDirectives;
@@ -240,6 +241,12 @@ impl Cache {
                 .variants(key.hash, key.bytes)
                 .for_each(|entry| entry.invalidate());
         }
+    }
+
+    /// Takes memory that a request needs to be looked up, for a body that is part of its key: all of them
+    /// together a thirty-second of the cache's bytes. `None`: there is none to be had.
+    pub fn hold(&self, bytes: usize) -> Option<Held> {
+        self.shared.hold(bytes)
     }
 
     /// Counts for metrics.

@@ -22,6 +22,9 @@ pub struct RequestFacts {
     pub unkeyed_cookie: bool,
     /// `Cache-Control: no-store`.
     pub no_store: bool,
+    /// Its method is one whose answers are stored only where the origin or the policy gives them a lifetime
+    /// (RFC 9110 §9.3.3): neither a heuristic nor a validator is enough.
+    pub explicit_only: bool,
 }
 
 impl RequestFacts {
@@ -31,6 +34,7 @@ impl RequestFacts {
         authorization: false,
         unkeyed_cookie: false,
         no_store: false,
+        explicit_only: false,
     };
 
     /// Reads a request's fields. `cookies_keyed`: every cookie that it may carry is in the key.
@@ -40,6 +44,7 @@ impl RequestFacts {
             authorization: fields.has(b"authorization"),
             unkeyed_cookie: !cookies_keyed && fields.has(b"cookie"),
             no_store: RequestDirectives::of(fields).no_store,
+            explicit_only: false,
         }
     }
 }
@@ -147,6 +152,9 @@ impl Statement<'_> {
             .iter()
             .find(|of| (of.from..=of.to).contains(&self.head.status));
         let fresh = self.fresh(&rules.ttl, status_ttl)?;
+        if request.explicit_only && (fresh.source == Source::Heuristic || fresh.ms == 0) {
+            return Err(Reason::NoFreshness);
+        }
         let policy_ttl = matches!(fresh.source, Source::Policy | Source::Forced);
         if request.unkeyed_cookie && !policy_ttl && !self.is_for_everybody() {
             return Err(Reason::Cookie);
@@ -159,6 +167,10 @@ impl Statement<'_> {
             return Err(Reason::TooLarge);
         }
         let lifetime = self.assemble(&fresh, rules);
+        // There is no validating it: a condition would be one on what the request does.
+        if request.explicit_only && lifetime.always_validate {
+            return Err(Reason::NoCache);
+        }
         let validator = self.head.fields.has(b"etag") || self.head.fields.has(b"last-modified");
         let never_fresh = lifetime.always_validate || lifetime.fresh_ms <= lifetime.initial_age_ms;
         let usable_stale = lifetime.stale_while_revalidate_ms.max(lifetime.stale_if_error_ms) > 0;

@@ -16,6 +16,8 @@ pub enum MethodClass {
     Get,
     /// POST whose body is part of the key (policies that cache queries sent by POST).
     Post,
+    /// QUERY, whose body is part of the key.
+    Query,
 }
 
 /// What of the request's target is in every key.
@@ -56,6 +58,7 @@ impl KeyBuilder {
         self.bytes.push(match target.method {
             MethodClass::Get => 0,
             MethodClass::Post => 1,
+            MethodClass::Query => 2,
         });
         self.part(target.path);
         self.optional(target.query);

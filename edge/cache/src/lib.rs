@@ -50,6 +50,7 @@ mod update;
 mod vary;
 mod writer;
 
+pub use budget::Held;
 pub use cache::{Begin, BeginMode, BeginRequest, Cache, CacheStats};
 pub use cache_status::{CacheStatus, Fwd, Served};
 pub use conditional::{NOT_MODIFIED_FIELDS, OriginCondition, Selection, select};

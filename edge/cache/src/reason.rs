@@ -37,6 +37,10 @@ pub enum Reason {
     Method,
     /// A path that origins read in more than one way.
     AmbiguousPath,
+    /// The request's body is larger than the policy puts into a key, or there was no memory to keep it.
+    BodyTooLarge,
+    /// A GraphQL request that does something, or that can't be read.
+    NotAQuery,
     // Not used, or not without asking.
     /// The policy turns the cache off, or a bypass rule matches.
     Bypass,
@@ -94,6 +98,8 @@ impl Reason {
             Self::NoMemory => "no-memory",
             Self::Method => "method",
             Self::AmbiguousPath => "ambiguous-path",
+            Self::BodyTooLarge => "body-too-large",
+            Self::NotAQuery => "not-a-query",
             Self::Bypass => "bypass",
             Self::Expired => "expired",
             Self::NoCache => "no-cache",

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::budget::{Budget, Charge};
+use crate::budget::{Budget, Charge, Held};
 use crate::cache::{Begin, BeginRequest};
 use crate::cache_status::Fwd;
 use crate::config::{CacheConfig, FillLimits, UnusableConfig};
@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) sites: Sites,
     pub(crate) hasher: KeyHasher,
     pub(crate) budget: Arc<Budget>,
+    /// The part of it that requests hold, see [`Held`].
+    held: Arc<Budget>,
     pub(crate) limits: FillLimits,
     hit_for_miss_secs: u64,
     pub(crate) advice_interval_ms: u64,
@@ -37,6 +39,9 @@ pub(crate) struct Shared {
     /// The tables of fixed size.
     _fixed: Charge,
 }
+
+/// The part of a cache's bytes that requests may hold: one in so many.
+const HELD_PART: usize = 32;
 
 /// Fills that others can join, by the hash of their key.
 pub(crate) type Fills = HashMap<u128, Vec<Arc<Fill>>>;
@@ -72,6 +77,7 @@ impl Shared {
             sites: Sites::new(&budget),
             hasher: KeyHasher(config.seed),
             _fixed: Charge::new(&budget, fixed_bytes),
+            held: Budget::new(budget.max_bytes / HELD_PART),
             budget,
             limits: config.fill,
             hit_for_miss_secs: config.hit_for_miss_secs,
@@ -201,6 +207,19 @@ impl Shared {
         drop(gone);
         self.make_room();
         Ok(())
+    }
+
+    /// Takes memory for a request, where there is some.
+    pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
+        let of_held = Charge::new(&self.held, bytes);
+        if self.held.is_exceeded() {
+            return None;
+        }
+        let of_all = Charge::new(&self.budget, bytes);
+        self.make_room().then_some(Held {
+            _of_all: of_all,
+            _of_held: of_held,
+        })
     }
 
     /// One entry takes no more than half the memory.

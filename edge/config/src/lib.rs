@@ -27,7 +27,8 @@ pub use origin::{
     OriginTls, Retries,
 };
 pub use policy::{
-    CacheKey, CachePolicy, Mode, Part, PolicyId, QueryKey, RateKey, RateRule, StatusTtl, Tags, Ttl,
+    BodyMethods, CacheKey, CachePolicy, Mode, Part, PolicyId, QueryKey, RateKey, RateRule, StatusTtl, Tags,
+    Ttl,
 };
 pub use region::{AddressPolicy, RegionSettings};
 pub use route::{

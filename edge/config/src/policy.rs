@@ -122,6 +122,9 @@ pub struct CachePolicy {
     pub key: CacheKey,
     /// For how long.
     pub ttl: Ttl,
+    /// Methods whose answers are cached besides GET and HEAD, by the request's body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_methods: Option<BodyMethods>,
     /// Requests that neither use nor fill the cache: any of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bypass: Vec<RequestMatch>,
@@ -142,6 +145,7 @@ impl CachePolicy {
         Self {
             id: PolicyId("builtin/rfc9111".to_owned()),
             enabled: true,
+            body_methods: None,
             key: CacheKey::default(),
             ttl: Ttl::default(),
             bypass: Vec::new(),
@@ -174,6 +178,19 @@ pub struct Tags {
     /// Visitors get those fields too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub expose: bool,
+}
+
+/// Caching of requests with a body. An edge that doesn't know of it passes them, so it may be ignored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BodyMethods {
+    /// `POST`, `QUERY`.
+    pub methods: Vec<String>,
+    /// Requests with a larger body pass.
+    pub max_body_bytes: u64,
+    /// Bodies, and `query` in the URL of a GET, are GraphQL: what isn't a query passes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub graphql: bool,
 }
 
 /// What makes two requests the same, besides site, scheme, host, port and path.

@@ -12,9 +12,9 @@
 //! Each is synchronous and returns at once. The adaptor passes the same `conn` and `head` every time. Where a
 //! step sends an answer, its head stands in `scratch.response`.
 //!
-//! Where a step doesn't take the client's body (everything but [`Step::Fetch`] with
+//! Where no step took the client's body ([`Step::Body`], or [`Step::Fetch`] with
 //! [`BodyMode::Stream`](crate::BodyMode)), the adaptor reads and drops up to 64 KiB of it, or else closes the
-//! connection after the answer. 100 (Continue) is sent only when a plan streams the body.
+//! connection after the answer. 100 (Continue) is sent only with one of those two.
 //!
 //! A fill (an origin's answer on its way into the cache) is a task of its own, never the client's: the
 //! adaptor starts it when a step carries one, drives it by the calls of [`Fill`](crate::Fill), and lets it run
@@ -24,7 +24,7 @@ use breakwater_edge_cache::{FillReader, HeadEvent, StoredBody};
 use bytes::Bytes;
 
 use crate::fill::Fill;
-use crate::plan::{FetchPlan, OriginFailure};
+use crate::plan::{FailureKind, FetchPlan, OriginFailure};
 use crate::reason::Reason;
 use crate::wire::OriginHead;
 
@@ -58,6 +58,12 @@ pub enum Step {
         /// HTTP/1.1: close the connection afterwards. HTTP/2: nothing.
         close: bool,
     },
+    /// Read the client's body, up to this many bytes, and report [`Event::Body`]. 100 (Continue) is sent now. What
+    /// was read of a body that is larger stays with the adaptor: a plan that streams the body sends it first.
+    Body {
+        /// At most 1 MiB. The memory is charged already.
+        max_bytes: u64,
+    },
     /// Send this request to the origin with the client's body; report
     /// [`Event::OriginHead`] or [`Event::OriginFailed`].
     Fetch(Box<FetchPlan>),
@@ -89,8 +95,21 @@ pub enum Event<'e, 'a> {
         /// What [`FillReader::is_collapsed`] says.
         collapsed: bool,
     },
+    /// What came of [`Step::Body`].
+    Body(BodyRead),
     /// Nothing came within the time that the step gave.
     WaitTimedOut,
+}
+
+/// What came of reading a client's body.
+#[derive(Clone, Debug)]
+pub enum BodyRead {
+    /// All of it, without trailers.
+    Whole(Bytes),
+    /// It is larger than asked for, or has trailers.
+    TooLarge,
+    /// It broke off: [`ClientBody`](FailureKind::ClientBody) or [`ClientTimeout`](FailureKind::ClientTimeout).
+    Failed(FailureKind),
 }
 
 /// How the sending of an answer ended.

@@ -14,7 +14,7 @@ use crate::Now;
 use crate::compile::CacheRules;
 use crate::phases::parse::is_well_formed;
 use crate::phases::{fetch, trailers};
-use crate::plan::{FetchPlan, OriginFailure};
+use crate::plan::{BodyMode, FetchPlan, OriginFailure};
 use crate::reason::Reason;
 use crate::retry::Retries;
 use crate::wire::{BodyHint, FieldBuf, Fields, Name, OriginHead};
@@ -92,7 +92,9 @@ impl Fill {
         report: Arc<Report>,
     ) -> Self {
         let mut conditional = false;
-        if let Some(condition) = writer.condition() {
+        // A condition on a request with a body is one on what it does, not on what is sent (RFC 9110 §13.1.2).
+        let condition = writer.condition().filter(|_| plan.body == BodyMode::None);
+        if let Some(condition) = condition {
             conditional = true;
             if let Some(etag) = condition.if_none_match {
                 plan.fields.push(Name::IfNoneMatch, etag);

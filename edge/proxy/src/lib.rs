@@ -24,7 +24,7 @@ mod scratch;
 mod wire;
 mod worker;
 
-pub use boundary::{End, Event, Step};
+pub use boundary::{BodyRead, End, Event, Step};
 pub use breakwater_edge_cache::{Chunk, FillReader, HeadEvent, Hit, Now, Reason as CacheReason, StoredBody};
 pub use facts::{ConnFacts, Protocol, TlsFacts};
 pub use fill::{Fill, FillStep, MAX_ORPHANED_MS};

@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
 use breakwater_edge_config::{OriginProtocol, OriginTimeouts};
+use bytes::Bytes;
 
 use crate::compile::Site;
 use crate::wire::FieldBuf;
 
 /// What becomes of the client's body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyMode {
     /// The request has none.
     None,
@@ -16,6 +17,8 @@ pub enum BodyMode {
         /// `None`: its end comes with the framing.
         length: Option<u64>,
     },
+    /// It was read before, and is sent from here.
+    Whole(Bytes),
     /// The origin gets none; what the client sends is read and dropped (at most 64 KiB, else the connection
     /// closes after the answer).
     Discard,
@@ -46,6 +49,8 @@ pub struct FetchPlan {
     pub fields: FieldBuf,
     /// What becomes of the client's body.
     pub body: BodyMode,
+    /// It may be sent again: its method is idempotent (RFC 9110 §9.2.2), or the site's policy calls it a query.
+    pub repeatable: bool,
     /// How long each step may take.
     pub timeouts: OriginTimeouts,
     /// Input of consistent hashing; `None`: balance without it.

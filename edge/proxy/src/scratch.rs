@@ -1,10 +1,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use breakwater_edge_cache::{CacheStatus, Hit, KeyBuilder, Now};
+use breakwater_edge_cache::{CacheStatus, Held, Hit, KeyBuilder, Now};
 
 use crate::compile::{Route, Site};
 use crate::fill::Report;
+use crate::phases::body::RequestBody;
 use crate::reason::Reason;
 use crate::retry::Retries;
 use crate::wire::ResponseHead;
@@ -58,6 +59,12 @@ pub(crate) struct State {
     pub(crate) begins: u8,
     /// What the fill that this request leads tells of itself.
     pub(crate) report: Option<Arc<Report>>,
+    /// The request's body, where it is in the key.
+    pub(crate) body: Option<RequestBody>,
+    /// The memory for a body that is being read.
+    pub(crate) held: Option<Held>,
+    /// The policy calls the request a query, whatever its method: it changes nothing.
+    pub(crate) is_query: bool,
     /// The plan asks for an upgrade.
     pub(crate) upgrade: bool,
 }

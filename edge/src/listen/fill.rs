@@ -35,7 +35,11 @@ async fn run(local: &Rc<Local>, mut fill: Fill, interim: Option<InterimSender>) 
             Err(failure) => fill.on_failure(failure, local.now()),
             Ok(answer) => match take_head(local, &mut fill, &answer) {
                 FillStep::Body => return pump(local, fill, answer.body).await,
-                step => step,
+                step => {
+                    // The plan has changed: what is asked now is another request, not the same once more.
+                    asking = Asking::default();
+                    step
+                }
             },
         };
         match step {

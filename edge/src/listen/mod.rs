@@ -5,6 +5,7 @@
 //! say, and never close a listener that has connections in its queue.
 
 mod accept;
+mod ahead;
 mod ask;
 mod certificates;
 mod client_body;

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use breakwater_edge_cache::FillReader;
 use breakwater_edge_proxy::{
-    Event, FailureKind, FetchPlan, Fill, OriginFailure, OriginHead, Reason, RequestHead, Step,
+    BodyRead, Event, FailureKind, FetchPlan, Fill, OriginFailure, OriginHead, Reason, RequestHead, Step,
 };
 
+use super::ahead::read_ahead;
 use super::ask::{Answer, Asking, InterimSender, VisitorBody};
 use super::client_body::Broken;
 use super::fill;
@@ -74,6 +75,7 @@ pub(crate) async fn decide<V: Visitor>(visitor: &mut V, first: Step) -> Outcome 
     let mut asking = Asking::default();
     let mut answer: Option<Answer> = None;
     let mut reading: Option<FillReader> = None;
+    let mut ahead: Option<VisitorBody> = None;
     loop {
         let next = match step {
             Step::Reply { body, close } => {
@@ -98,16 +100,22 @@ pub(crate) async fn decide<V: Visitor>(visitor: &mut V, first: Step) -> Outcome 
                 Some(reader) => return send(Payload::Filling(reader)),
                 None => None,
             },
+            Step::Body { max_bytes } => {
+                let (read, body) = read_ahead(visitor.body(), max_bytes).await;
+                ahead = body;
+                on_body(visitor, read)
+            }
             Step::Fetch(wanted) => {
                 answer = None;
                 asking = Asking::default();
-                let (next, got) = fetch(visitor, &mut asking, plan.insert(wanted)).await;
+                let plan = plan.insert(wanted);
+                let (next, got) = fetch(visitor, &mut asking, plan, &mut ahead).await;
                 answer = got.or(answer);
                 next
             }
             Step::Retry => match &plan {
                 Some(plan) => {
-                    let (next, got) = fetch(visitor, &mut asking, plan).await;
+                    let (next, got) = fetch(visitor, &mut asking, plan, &mut ahead).await;
                     answer = got;
                     next
                 }
@@ -189,13 +197,15 @@ async fn fetch<V: Visitor>(
     visitor: &mut V,
     asking: &mut Asking,
     plan: &FetchPlan,
+    ahead: &mut Option<VisitorBody>,
 ) -> (Option<Step>, Option<Answer>) {
     if plan.grpc {
         visitor.set_streaming();
     }
     let local = Rc::clone(visitor.local());
     let interim = visitor.interim();
-    let answer = match asking.ask(&local, plan, || visitor.body(), interim).await {
+    let body = || ahead.take().unwrap_or_else(|| visitor.body());
+    let answer = match asking.ask(&local, plan, body, interim).await {
         Ok(answer) => answer,
         Err(failure) => return (on_failure(visitor, failure), None),
     };
@@ -222,14 +232,28 @@ async fn fetch<V: Visitor>(
 }
 
 fn on_failure<V: Visitor>(visitor: &mut V, mut failure: OriginFailure) -> Option<Step> {
-    if let Some(broken) = visitor.broken() {
-        let (kind, reason) = match broken {
-            Broken::Gone => (FailureKind::ClientBody, Reason::ClientGone),
-            Broken::Malformed => (FailureKind::ClientBody, Reason::MalformedMessage),
-            Broken::TooSlow => (FailureKind::ClientTimeout, Reason::BodyTimeout),
-        };
+    if let Some(kind) = take_broken(visitor) {
         failure.kind = kind;
-        visitor.set_aborted(reason);
     }
     visitor.on_event(Event::OriginFailed(failure))
+}
+
+/// Whether the visitor's body is what failed; it is recorded as that.
+fn take_broken<V: Visitor>(visitor: &mut V) -> Option<FailureKind> {
+    let (kind, reason) = match visitor.broken()? {
+        Broken::Gone => (FailureKind::ClientBody, Reason::ClientGone),
+        Broken::Malformed => (FailureKind::ClientBody, Reason::MalformedMessage),
+        Broken::TooSlow => (FailureKind::ClientTimeout, Reason::BodyTimeout),
+    };
+    visitor.set_aborted(reason);
+    Some(kind)
+}
+
+fn on_body<V: Visitor>(visitor: &mut V, mut read: BodyRead) -> Option<Step> {
+    if let BodyRead::Failed(kind) = &mut read
+        && let Some(broken) = take_broken(visitor)
+    {
+        *kind = broken;
+    }
+    visitor.on_event(Event::Body(read))
 }

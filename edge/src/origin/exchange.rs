@@ -146,8 +146,12 @@ impl Exchange {
         })
     }
 
+    fn is_repeatable(&self) -> bool {
+        self.facts.is_repeatable || self.request.is_idempotent()
+    }
+
     fn may_repeat(&self, kind: OriginErrorKind) -> bool {
-        kind.is_transient() && self.request.is_idempotent() && self.body.is_replayable()
+        kind.is_transient() && self.is_repeatable() && self.body.is_replayable()
     }
 
     async fn connect(
@@ -238,7 +242,7 @@ impl Exchange {
             && bytes_seen == 0
             && error.kind == OriginErrorKind::Reset
             && is_replayable
-            && (was_unsent || self.request.is_idempotent());
+            && (was_unsent || self.is_repeatable());
         let error = OriginError {
             bytes_seen,
             request_sent: !was_unsent,

@@ -5,6 +5,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING, UPGRADE}
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version};
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
 use tokio::sync::mpsc;
 
 use super::error::{OriginError, OriginErrorKind};
@@ -36,6 +37,8 @@ pub struct Facts {
     /// Silence of ten minutes is allowed between two pieces of the answer (gRPC). Event streams are
     /// recognised by the answer.
     pub is_long_lived: bool,
+    /// It may be sent again although its method alone wouldn't allow it.
+    pub is_repeatable: bool,
     /// In place of the origin's own.
     pub timeouts: Option<OriginTimeouts>,
 }
@@ -70,7 +73,7 @@ impl OriginRequest {
         matches!(
             self.method,
             Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE
-        )
+        ) || self.method.as_str() == "QUERY"
     }
 
     /// The form that the library sends.
@@ -131,6 +134,7 @@ impl Facts {
             hash: plan.hash,
             informational: None,
             is_long_lived: plan.grpc,
+            is_repeatable: plan.repeatable,
             timeouts: Some(plan.timeouts),
         }
     }
@@ -139,11 +143,17 @@ impl Facts {
 impl RequestBody {
     /// The body that a plan asks for, from the client's.
     pub fn from_plan(plan: &FetchPlan, client: impl FnOnce() -> UnsyncBoxBody<Bytes, BodyError>) -> Self {
-        match plan.body {
+        match &plan.body {
             BodyMode::None | BodyMode::Discard => Self::Empty,
             BodyMode::Stream { length } => Self::Stream {
                 body: client(),
-                length,
+                length: *length,
+            },
+            BodyMode::Whole(bytes) => Self::Stream {
+                body: Full::new(bytes.clone())
+                    .map_err(|never| match never {})
+                    .boxed_unsync(),
+                length: Some(bytes.len() as u64),
             },
         }
     }

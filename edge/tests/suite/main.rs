@@ -36,5 +36,6 @@ mod origin_tls;
 mod origin_upgrade;
 mod parsing;
 mod queue_poisoning;
+mod request_bodies;
 mod smuggling;
 mod tls;

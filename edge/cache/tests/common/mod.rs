@@ -271,6 +271,7 @@ pub(crate) fn confirm(
 
 /// A request that has nothing to do with one visitor.
 pub(crate) const GET: RequestFacts = RequestFacts {
+    explicit_only: false,
     cacheable_method: true,
     authorization: false,
     unkeyed_cookie: false,

@@ -29,6 +29,7 @@ pub(crate) fn pass(
 ) -> Result<Step, Exit> {
     let mut plan = plan(cx, target, Purpose::Pass, scratch)?;
     plan.body = match cx.head.body {
+        _ if let Some(body) = &scratch.state.body => BodyMode::Whole(body.bytes.clone()),
         body if discard_body && body.may_have_bytes() => BodyMode::Discard,
         BodyHint::None => BodyMode::None,
         BodyHint::Length(length) => BodyMode::Stream { length: Some(length) },
@@ -36,7 +37,7 @@ pub(crate) fn pass(
     };
     plan.upgrade = upgrade(cx, plan.protocol);
     scratch.state.upgrade = plan.upgrade.is_some();
-    if is_idempotent(cx.head.method) {
+    if plan.repeatable {
         let attempts = target.origin().map_or(0, |origin| origin.retries.attempts);
         scratch.state.retries = Retries::new(attempts);
     }
@@ -68,6 +69,7 @@ pub(crate) fn plan(
         authority: authority(cx, config, route, scratch),
         fields,
         body: BodyMode::None,
+        repeatable: is_idempotent(cx.head.method) || scratch.state.is_query,
         timeouts: config.timeouts,
         hash: hash(cx, config, &target, scratch),
         target,
@@ -143,7 +145,10 @@ pub(crate) fn upgrade(cx: &Context<'_, '_>, origin: OriginProtocol) -> Option<Ve
 
 /// RFC 9110 §9.2.2.
 fn is_idempotent(method: &[u8]) -> bool {
-    matches!(method, b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE")
+    matches!(
+        method,
+        b"GET" | b"HEAD" | b"OPTIONS" | b"QUERY" | b"PUT" | b"DELETE"
+    )
 }
 
 /// The head of the origin's answer.

@@ -8,7 +8,7 @@ use breakwater_edge_config::{CacheKey, OriginProtocol};
 
 use super::device::DeviceClass;
 use super::steering::{is, poses, steers};
-use super::{Context, cookies, device, parse};
+use super::{Context, body, cookies, device, parse};
 use crate::compile::{CacheRules, Route, Site};
 use crate::facts::Protocol;
 use crate::scratch::Scratch;
@@ -111,7 +111,12 @@ fn passes(cx: &Context<'_, '_>, site: &Site, route: &Route, purpose: Purpose<'_>
         return false;
     }
     let of_the_path = matches!(field.id, Name::CdnLoop | Name::Via);
-    keyed || of_the_path || !(rules.policy.strict_headers || names_visitor || steers(field.name))
+    // Of these methods only those whose bodies are in the key get here.
+    let of_the_body = !matches!(cx.head.method, b"GET" | b"HEAD") && body::describes(field.name);
+    keyed
+        || of_the_path
+        || of_the_body
+        || !(rules.policy.strict_headers || names_visitor || steers(field.name))
 }
 
 /// Writes the fields for the origin.

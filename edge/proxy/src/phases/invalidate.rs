@@ -1,6 +1,7 @@
 //! Invalidation (RFC 9111 §4.4): an unsafe method that succeeded makes what is stored for its target, and for
 //! what its answer names, questionable. It is validated before it is used again.
 
+use super::key::KeyOf;
 use super::parse::split_authority;
 use super::{Context, key, route};
 use crate::scratch::Scratch;
@@ -11,8 +12,8 @@ const MAX_REFERENCES: usize = 4;
 
 /// Stored answers for other values of keyed fields or cookies than this request's stay as they are.
 pub(crate) fn run(cx: &Context<'_, '_>, answer: &OriginHead<'_>, scratch: &mut Scratch) {
-    let safe = matches!(cx.head.method, b"GET" | b"HEAD" | b"OPTIONS");
-    if safe || !(200..400).contains(&answer.status) {
+    let safe = matches!(cx.head.method, b"GET" | b"HEAD" | b"OPTIONS" | b"QUERY");
+    if safe || scratch.state.is_query || !(200..400).contains(&answer.status) {
         return;
     }
     target(cx, cx.head.target, scratch);
@@ -50,7 +51,7 @@ fn target(cx: &Context<'_, '_>, target: &[u8], scratch: &mut Scratch) {
             head: &get,
             now: cx.now,
         };
-        key::write(&as_get, site, found, scratch);
+        key::write(&as_get, site, found, KeyOf::Get, scratch);
         cx.shared.cache.invalidate(cx.shared.cache.key(&scratch.key));
     }
 }

@@ -4,14 +4,24 @@
 use breakwater_edge_cache::{KeyTarget, MethodClass};
 use breakwater_edge_config::{CacheKey, QueryKey};
 
+use super::body::RequestBody;
 use super::device::DeviceClass;
 use super::{Context, cookies, device};
 use crate::compile::{Route, Site};
 use crate::scratch::Scratch;
 use crate::wire::RequestHead;
 
+/// Which of a target's answers a key is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum KeyOf {
+    /// This request's: its body is in the key where the policy says so.
+    Request,
+    /// What a GET of the same target is answered.
+    Get,
+}
+
 /// Writes the key into `scratch.key`.
-pub(crate) fn write(cx: &Context<'_, '_>, site: &Site, route: &Route, scratch: &mut Scratch) {
+pub(crate) fn write(cx: &Context<'_, '_>, site: &Site, route: &Route, of: KeyOf, scratch: &mut Scratch) {
     let rules = &route.cache.0;
     let key = &rules.policy.key;
     let port = cx.port(scratch);
@@ -21,8 +31,10 @@ pub(crate) fn write(cx: &Context<'_, '_>, site: &Site, route: &Route, scratch: &
         query,
         key: builder,
         bytes,
+        state,
         ..
     } = scratch;
+    let body = state.body.as_ref().filter(|_| of == KeyOf::Request);
     let rewritten = route.path.as_ref().map(|path| {
         target.clear();
         path.write(cx.head.path(), target);
@@ -36,11 +48,14 @@ pub(crate) fn write(cx: &Context<'_, '_>, site: &Site, route: &Route, scratch: &
             scheme: cx.scheme().as_bytes(),
             host: host.as_bytes(),
             port,
-            method: MethodClass::Get,
+            method: body.map_or(MethodClass::Get, RequestBody::class),
             path: rewritten.unwrap_or(cx.head.path()),
             query: kept,
         },
     );
+    if let Some(body) = body {
+        body.write(cx.head, builder);
+    }
     for name in &key.headers {
         let mut values = cx.head.fields.named(name.as_bytes());
         let first = values.next();

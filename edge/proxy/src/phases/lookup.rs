@@ -6,13 +6,15 @@ use breakwater_edge_cache::{
     Begin, BeginMode, BeginRequest, CacheStatus, FillReader, FillWriter, Fwd, HeadEvent, Hit, Lookup,
     Reason as CacheReason, RequestDirectives, RequestFacts, Served, Stale,
 };
-use breakwater_edge_config::Origin;
+use breakwater_edge_config::{BodyMethods, Origin};
 
 use super::forwarding::Purpose;
-use super::{Context, cookies, fetch, forwarding, key, serve};
+use super::key::KeyOf;
+use super::{Context, body, cookies, fetch, forwarding, graphql, key, serve};
 use crate::boundary::Step;
 use crate::compile::{Action, CacheRules, Route, Site};
 use crate::fill::{Fill, Report, noted};
+use crate::plan::BodyMode;
 use crate::reason::Reason;
 use crate::reply::Exit;
 use crate::scratch::Scratch;
@@ -54,7 +56,19 @@ pub(crate) fn run(cx: &Context<'_, '_>, target: Target<'_>, scratch: &mut Scratc
         });
         return fetch::pass(cx, target, cacheable, scratch);
     }
-    key::write(cx, target.site, target.route, scratch);
+    match (body::class(cx.head, body_methods(target)), body_methods(target)) {
+        (Some(_), Some(methods)) => body::need(cx, target, methods, scratch),
+        _ => find(cx, target, scratch),
+    }
+}
+
+fn body_methods(target: Target<'_>) -> Option<&BodyMethods> {
+    target.route.cache.0.policy.body_methods.as_ref()
+}
+
+/// Looks for what is stored: all that is in the key is there.
+pub(crate) fn find(cx: &Context<'_, '_>, target: Target<'_>, scratch: &mut Scratch) -> Result<Step, Exit> {
+    key::write(cx, target.site, target.route, KeyOf::Request, scratch);
     let cache = &cx.shared.cache;
     let key = cache.key(&scratch.key);
     let site = target.site.cache_site(cache);
@@ -81,8 +95,12 @@ fn may_use(cx: &Context<'_, '_>, target: Target<'_>) -> Result<(), (Fwd, Option<
     if !rules.policy.enabled || bypassed() {
         return Err((Fwd::Bypass, Some(CacheReason::Bypass)));
     }
-    if !matches!(head.method, b"GET" | b"HEAD") {
+    let by_body = body::class(head, body_methods(target)).is_some();
+    if !by_body && !matches!(head.method, b"GET" | b"HEAD") {
         return Err((Fwd::Method, None));
+    }
+    if !by_body && does_something(cx, target) {
+        return Err((Fwd::Bypass, Some(CacheReason::NotAQuery)));
     }
     // A handshake is no request for a representation.
     if target
@@ -103,7 +121,19 @@ fn may_use(cx: &Context<'_, '_>, target: Target<'_>) -> Result<(), (Fwd, Option<
     if head.fields.has(Name::IfMatch) || head.fields.has(Name::IfUnmodifiedSince) {
         return Err((Fwd::Request, None));
     }
+    // So are all of them where the request isn't for a representation of its target (RFC 9110 §13.1.2), and what a
+    // range of such an answer is only the origin knows.
+    if by_body && (is_conditional(cx) || head.fields.has(Name::Range)) {
+        return Err((Fwd::Request, None));
+    }
     Ok(())
+}
+
+/// True for a GET that carries a GraphQL document other than a query.
+fn does_something(cx: &Context<'_, '_>, target: Target<'_>) -> bool {
+    let query = cx.head.query_with_mark().get(1..).unwrap_or_default();
+    body_methods(target).is_some_and(|methods| methods.graphql)
+        && graphql::in_url(query) == graphql::InUrl::Other
 }
 
 fn stale(
@@ -252,9 +282,15 @@ fn lead(
     scratch.state.report = Some(Arc::clone(&report));
     match fetch::plan(cx, target, Purpose::Store(rules), scratch) {
         Ok(mut plan) => {
-            plan.method = b"GET".to_vec();
             let keyed = cookies::all_keyed(&cx.head.fields, &rules.policy.key);
-            let facts = RequestFacts::of(&cx.head.fields, true, keyed);
+            let mut facts = RequestFacts::of(&cx.head.fields, true, keyed);
+            if let Some(body) = &scratch.state.body {
+                plan.body = BodyMode::Whole(body.bytes.clone());
+                facts.explicit_only = true;
+            } else {
+                plan.method = b"GET".to_vec();
+            }
+            plan.repeatable = true;
             Some(Box::new(Fill::new(
                 plan,
                 writer,

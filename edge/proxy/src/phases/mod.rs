@@ -1,11 +1,13 @@
 //! The phases, one file each, in the order of a request. Names are those of logs and metrics.
 
 pub(crate) mod admit;
+pub(crate) mod body;
 pub(crate) mod cookies;
 pub(crate) mod decorate;
 pub(crate) mod device;
 pub(crate) mod fetch;
 pub(crate) mod forwarding;
+pub(crate) mod graphql;
 pub(crate) mod identify;
 pub(crate) mod interim;
 pub(crate) mod invalidate;
@@ -97,6 +99,7 @@ pub(crate) fn resume(cx: &Context<'_, '_>, event: Event<'_, '_>, scratch: &mut S
         Event::OriginHead(answer) => fetch::answer(cx, answer, scratch),
         Event::OriginFailed(failure) => fetch::failure(cx, failure, scratch),
         Event::FillHead { head, collapsed } => lookup::waited(cx, head, collapsed, scratch),
+        Event::Body(read) => body::read(cx, read, scratch),
         Event::WaitTimedOut => lookup::timed_out(cx, scratch),
     };
     step.unwrap_or_else(|exit| reply::exit(exit, cx, scratch))

@@ -9,6 +9,7 @@
 mod memory;
 
 mod admit;
+mod bodies;
 mod collapsing;
 mod crowd;
 mod decorate;

@@ -1,5 +1,5 @@
 use breakwater_crds::{self as crds, CachePolicySpec, QueryMode};
-use breakwater_edge_config::{CacheKey, CachePolicy, PolicyId, QueryKey, StatusTtl, Tags, Ttl};
+use breakwater_edge_config::{BodyMethods, CacheKey, CachePolicy, PolicyId, QueryKey, StatusTtl, Tags, Ttl};
 
 use super::unsupported;
 use crate::problem::Problem;
@@ -26,7 +26,6 @@ pub(super) fn compile(id: &PolicyId, spec: &CachePolicySpec) -> Result<CachePoli
         compression,
     } = spec;
     let mut problems = unsupported(&[
-        (body_methods.is_some(), "bodyMethods"),
         (slices.is_some(), "slices"),
         (!prewarm.is_empty(), "prewarm"),
         (storage_class.is_some(), "storageClass"),
@@ -37,6 +36,7 @@ pub(super) fn compile(id: &PolicyId, spec: &CachePolicySpec) -> Result<CachePoli
     let compiled = CachePolicy {
         id: id.clone(),
         enabled: *enabled,
+        body_methods: body_methods.as_ref().map(body_methods_of),
         key: key_of(key),
         ttl,
         bypass: bypass.iter().map(request_match).collect(),
@@ -67,6 +67,27 @@ fn tags_of(tags: &crds::Tags) -> Tags {
     }
 }
 
+fn body_methods_of(of: &crds::BodyMethods) -> BodyMethods {
+    let crds::BodyMethods {
+        methods,
+        max_body_bytes,
+        graphql,
+    } = of;
+    BodyMethods {
+        methods: sorted(methods),
+        // The schema allows 1 to 1 MiB.
+        max_body_bytes: u64::try_from(*max_body_bytes).unwrap_or(0),
+        graphql: *graphql,
+    }
+}
+
+fn sorted(names: &[String]) -> Vec<String> {
+    let mut names = names.to_vec();
+    names.sort();
+    names.dedup();
+    names
+}
+
 fn key_of(key: &crds::CacheKey) -> CacheKey {
     let crds::CacheKey {
         query,
@@ -74,12 +95,6 @@ fn key_of(key: &crds::CacheKey) -> CacheKey {
         cookies,
         device_class,
     } = key;
-    let sorted = |names: &[String]| {
-        let mut names = names.to_vec();
-        names.sort();
-        names.dedup();
-        names
-    };
     let lower: Vec<String> = headers.iter().map(|name| name.to_ascii_lowercase()).collect();
     CacheKey {
         query: match query.mode {

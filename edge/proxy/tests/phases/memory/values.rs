@@ -1,4 +1,4 @@
-use breakwater_edge_proxy::{BodyHint, FetchPlan, Fields, Fill, Reason, RequestHead};
+use breakwater_edge_proxy::{BodyHint, FailureKind, FetchPlan, Fields, Fill, Reason, RequestHead};
 
 /// Owned `(name, value)` lines.
 pub(crate) type Lines = Vec<(String, String)>;
@@ -31,6 +31,10 @@ pub(crate) struct Request {
     pub(crate) authority: Option<&'static str>,
     pub(crate) fields: Lines,
     pub(crate) body: BodyHint,
+    /// What comes of the body when a step reads it.
+    pub(crate) content: String,
+    /// It breaks off.
+    pub(crate) breaks: Option<FailureKind>,
     pub(crate) http10: bool,
 }
 
@@ -43,6 +47,8 @@ impl Request {
             authority: None,
             fields: lines(&[("host", host)]),
             body: BodyHint::None,
+            content: String::new(),
+            breaks: None,
             http10: false,
         }
     }
@@ -53,6 +59,13 @@ impl Request {
 
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.fields.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With a body and its length.
+    pub(crate) fn carrying(mut self, content: &str) -> Self {
+        self.body = BodyHint::Length(content.len() as u64);
+        content.clone_into(&mut self.content);
         self
     }
 

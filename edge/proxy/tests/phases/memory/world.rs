@@ -7,7 +7,7 @@ use breakwater_edge_config::SiteConfig;
 use breakwater_edge_guard::{RateTable, Seed};
 use breakwater_edge_proxy::compile::{Directory, Shared as Policies, Site};
 use breakwater_edge_proxy::{
-    Chunk, ConnFacts, End, Event, FillReader, Now, Protocol, Reason, Scratch, Shared, Step, Worker,
+    BodyRead, Chunk, ConnFacts, End, Event, FillReader, Now, Protocol, Reason, Scratch, Shared, Step, Worker,
 };
 
 use super::sites::{connection, site};
@@ -255,6 +255,17 @@ impl World {
                 } else {
                     Ended::Whole
                 });
+            }
+            Step::Body { max_bytes } => {
+                let content = &exchange.request.content;
+                let read = if let Some(kind) = exchange.request.breaks {
+                    BodyRead::Failed(kind)
+                } else if content.len() as u64 > max_bytes {
+                    BodyRead::TooLarge
+                } else {
+                    BodyRead::Whole(content.clone().into())
+                };
+                self.event(client, Event::Body(read));
             }
             Step::Fetch(plan) => self.asked.push(Asked {
                 plan: *plan,

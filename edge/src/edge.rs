@@ -371,6 +371,7 @@ fn assemble(
         origins: Arc::clone(origins),
         limits: Arc::new(options.limits.clone()),
         open: OpenConnections::new(options.max_connections),
+        http1: options.http1,
         clock: Clock::new(),
         drain,
         given,

@@ -36,5 +36,5 @@ mod transport;
 pub use active::{Change, Failure};
 pub use edge::{Addresses, Edge, StartError};
 pub use observe::{Probe, ProbeError, probe};
-pub use options::{EdgeOptions, Limits, LogTarget};
+pub use options::{EdgeOptions, Http1, Limits, LogTarget};
 pub use state::Status;

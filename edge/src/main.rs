@@ -94,6 +94,17 @@ struct RunArgs {
     /// Where the access log goes: `stdout`, `off` or the path of a file.
     #[arg(long, env = "BREAKWATER_ACCESS_LOG", default_value = "stdout")]
     access_log: String,
+    /// What serves visitors over HTTP/1.1; hyper is less strict, and there to compare with.
+    #[arg(long, env = "BREAKWATER_HTTP1", default_value = "own")]
+    http1: Server,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Server {
+    /// Breakwater's own server.
+    Own,
+    /// The library hyper.
+    Hyper,
 }
 
 #[derive(Debug, Args)]

@@ -38,8 +38,20 @@ pub struct EdgeOptions {
     pub allow_local_origins: bool,
     /// Asked for the addresses of origins' names; `None`: those of `/etc/resolv.conf`.
     pub name_servers: Option<Vec<SocketAddr>>,
+    /// What serves visitors over HTTP/1.1.
+    pub http1: Http1,
     /// What a visitor may cost.
     pub limits: Limits,
+}
+
+/// What serves visitors over HTTP/1.1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Http1 {
+    /// Our own server.
+    #[default]
+    Own,
+    /// The library hyper: a reference to compare with. It takes requests that could be read in two ways.
+    Hyper,
 }
 
 impl Default for EdgeOptions {
@@ -59,6 +71,7 @@ impl Default for EdgeOptions {
             pin_workers: true,
             allow_local_origins: false,
             name_servers: None,
+            http1: Http1::default(),
             limits: Limits::default(),
         }
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use breakwater_edge::source::kubernetes;
-use breakwater_edge::{Edge, EdgeOptions, LogTarget};
+use breakwater_edge::{Edge, EdgeOptions, Http1, LogTarget};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::RunArgs;
+use crate::{RunArgs, Server};
 
 pub(crate) fn run(args: RunArgs) -> anyhow::Result<()> {
     // The source's watch and the signals; visitors are the workers' own.
@@ -79,6 +79,10 @@ fn options(args: &RunArgs) -> EdgeOptions {
             "off" => LogTarget::Off,
             "stdout" => LogTarget::Stdout,
             path => LogTarget::File(PathBuf::from(path)),
+        },
+        http1: match args.http1 {
+            Server::Own => Http1::Own,
+            Server::Hyper => Http1::Hyper,
         },
         ..EdgeOptions::default()
     }

@@ -138,13 +138,6 @@ pub fn write_interim(out: &mut Vec<u8>, head: &ResponseHead) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
-
 /// Appends what stands before a chunk of `bytes`, of which there must be at least one: a chunk of none would
 /// end the body.
 pub fn write_chunk_start(out: &mut Vec<u8>, bytes: usize) {
@@ -153,16 +146,16 @@ pub fn write_chunk_start(out: &mut Vec<u8>, bytes: usize) {
     let _ = write!(out, "{bytes:x}\r\n");
 }
 
-/// Appends what stands after a chunk.
-pub fn write_chunk_end(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"\r\n");
-}
+/// What stands after a chunk.
+pub const CHUNK_END: &[u8] = b"\r\n";
 
 /// Appends the end of a body in chunks, with trailers as `(name, value)`.
 pub fn write_end<'t>(out: &mut Vec<u8>, trailers: impl Iterator<Item = (&'t [u8], &'t [u8])>) {
     out.extend_from_slice(b"0\r\n");
     for (name, value) in trailers {
-        write_line(out, name, value);
+        for part in [name, b": ", value, b"\r\n"] {
+            out.extend_from_slice(part);
+        }
     }
     out.extend_from_slice(b"\r\n");
 }

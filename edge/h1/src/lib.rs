@@ -27,7 +27,7 @@ mod head;
 mod line;
 mod status;
 
+pub use answer::{CHUNK_END, write_chunk_start, write_end, write_head, write_interim};
 pub use answer::{Framing, Persistence, Reasons, frame, persistence, wants_persistence, wants_trailers};
-pub use answer::{write_chunk_end, write_chunk_start, write_end, write_head, write_interim};
 pub use body::{BodyDecoder, Decoded, MAX_CHUNK_LINE_BYTES, MAX_TRAILER_BYTES};
 pub use head::{HeadLimits, HeadParser, Refusal};

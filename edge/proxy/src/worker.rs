@@ -81,7 +81,8 @@ impl Worker {
     }
 
     /// A 1xx of the origin other than 101: true when `scratch.response` holds what the client is sent
-    /// (RFC 9110 §15.2). Only for requests in [`Step::Fetch`].
+    /// (RFC 9110 §15.2). Only for requests in [`Step::Fetch`], and in [`Step::Wait`] for the fill that they
+    /// began.
     pub fn on_interim(
         &self,
         head: &RequestHead<'_>,

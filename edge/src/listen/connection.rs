@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use breakwater_edge_proxy::{ConnFacts, Protocol, Reason};
@@ -15,21 +15,24 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
+use super::deadline::Deadline;
 use super::drain::begun;
 use super::exchange;
+use super::h1;
 use super::handshake;
 use super::meter::{Expired, Meter, Socket};
 use super::sockets::Role;
 use super::stalls::Stalls;
 use super::worker::Local;
 use crate::observe::ConnectionEnd;
+use crate::options::Http1;
 use crate::transport::Transport;
 
 /// How long an idle HTTP/1.1 connection may still bring a request when draining has begun: one that is on
 /// its way must not find the door shut.
-const IDLE_DRAIN: Duration = Duration::from_secs(1);
+pub(super) const IDLE_DRAIN: Duration = Duration::from_secs(1);
 
 /// In this time [`Limits::h2_resets`](crate::Limits::h2_resets) are counted.
 const RESETS_WITHIN: Duration = Duration::from_secs(10);
@@ -62,7 +65,9 @@ impl Connection {
     /// Records a request that no phase has seen.
     fn refused(&self, reason: Reason, status: u16) {
         let local = &self.local;
-        local.recorder.refused(&self.facts, reason, status, local.now());
+        local
+            .recorder
+            .refused(&self.facts, (reason, status), (b"", b""), local.now());
     }
 
     /// A visitor gave up a request before its answer was complete. Whoever does nothing else makes origins work
@@ -134,6 +139,9 @@ async fn speak(
             Transport::Tls(secured.stream)
         }
     };
+    if facts.protocol == Protocol::Http1 && local.common.http1 == Http1::Own {
+        return h1::serve(local, facts, meter, transport).await;
+    }
     // The handshake's bytes were no head.
     meter.restart();
     let connection = Rc::new(Connection {
@@ -275,33 +283,5 @@ fn told(error: &hyper::Error, connection: &Connection) -> ConnectionEnd {
         ConnectionEnd::Shut
     } else {
         ConnectionEnd::Error
-    }
-}
-
-/// A timer that is moved only when it has to fire earlier than it would.
-#[derive(Default)]
-struct Deadline {
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl Deadline {
-    /// Ready when `wanted` has passed.
-    fn poll(&mut self, cx: &mut Context<'_>, wanted: Option<Instant>) -> Poll<()> {
-        let Some(wanted) = wanted else {
-            return Poll::Pending;
-        };
-        let sleep = self
-            .sleep
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wanted)));
-        if wanted < sleep.deadline() {
-            sleep.as_mut().reset(wanted);
-        }
-        while sleep.as_mut().poll(cx).is_ready() {
-            if sleep.deadline() >= wanted {
-                return Poll::Ready(());
-            }
-            sleep.as_mut().reset(wanted);
-        }
-        Poll::Pending
     }
 }

@@ -30,7 +30,6 @@ pub(crate) struct Meter {
     unread: AtomicBool,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
-    requests: AtomicU64,
 }
 
 impl Meter {
@@ -45,7 +44,6 @@ impl Meter {
             unread: AtomicBool::new(false),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
-            requests: AtomicU64::new(0),
         })
     }
 
@@ -55,8 +53,7 @@ impl Meter {
 
     /// A head is complete. The guard's end is the request's.
     pub(crate) fn request(self: &Arc<Self>) -> InFlight {
-        self.busy.fetch_add(1, Relaxed);
-        self.requests.fetch_add(1, Relaxed);
+        self.busy.store(self.busy.load(Relaxed) + 1, Relaxed);
         self.head_since.store(0, Relaxed);
         InFlight {
             meter: Arc::clone(self),
@@ -68,6 +65,11 @@ impl Meter {
     pub(crate) fn restart(&self) {
         self.head_since.store(0, Relaxed);
         self.idle_since.store(self.millis(), Relaxed);
+    }
+
+    /// From now on its connection keeps the clock of heads and of idleness itself.
+    pub(crate) fn hold(&self) {
+        self.busy.store(self.busy.load(Relaxed) + 1, Relaxed);
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -107,11 +109,16 @@ impl Meter {
     }
 
     fn on_read(&self, bytes: usize) {
-        self.bytes_in.fetch_add(bytes as u64, Relaxed);
+        add(&self.bytes_in, bytes as u64);
         if self.is_idle() && self.head_since.load(Relaxed) == 0 {
             self.head_since.store(self.millis() + 1, Relaxed);
         }
     }
+}
+
+/// Adds to a counter that only this thread writes: no locked instruction.
+fn add(counter: &AtomicU64, n: u64) {
+    counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
 }
 
 /// Why a connection was closed by its clock.
@@ -231,6 +238,12 @@ impl Socket {
         }
     }
 
+    /// Its end is to be no clean one: what it was sent broke off, and there is no other way of saying so.
+    pub(crate) fn reset_when_closed(&self) {
+        // Where that fails it has ended already.
+        let _ = socket2::SockRef::from(&self.inner).set_linger(Some(Duration::ZERO));
+    }
+
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Self { inner, lingering, .. } = self;
         let lingering = lingering.get_or_insert_with(|| Lingering {
@@ -255,7 +268,7 @@ impl Socket {
     fn written(&mut self, result: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         match result {
             Poll::Ready(Ok(bytes)) => {
-                self.meter.bytes_out.fetch_add(bytes as u64, Relaxed);
+                add(&self.meter.bytes_out, bytes as u64);
                 self.patience.progress(bytes, &self.limits);
                 Poll::Ready(Ok(bytes))
             }

@@ -14,7 +14,7 @@ use super::ask::{Answer, Asking, InterimSender, VisitorBody};
 use super::client_body::Broken;
 use super::fill;
 use super::head::fields;
-use super::outgoing::Payload;
+use super::payload::Payload;
 use super::worker::Local;
 
 /// A request as the adaptor of its protocol keeps it.

@@ -12,12 +12,14 @@ use hyper_util::rt::TokioTimer;
 use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 
+use super::bell::Bell;
 use super::drain::{Drain, begun, expired};
+use super::h1::Desk;
 use super::sockets::Listener;
 use super::{Certificates, accept};
 use crate::handover::Place;
 use crate::observe::{Counters, LineBuffer, Recorder};
-use crate::options::Limits;
+use crate::options::{Http1, Limits};
 use crate::origin::Origins;
 
 /// How often log lines that don't fill a batch are handed over, and what the cache has given up is let go.
@@ -25,6 +27,9 @@ const TIDY: Duration = Duration::from_millis(100);
 
 /// Request states kept for use again, by one worker.
 const MAX_SPARE: usize = 256;
+
+/// Buffers of HTTP/1.1 connections kept for use again, by one worker: some 40 KiB each at most.
+const MAX_SPARE_DESKS: usize = 64;
 
 /// The clock that phases are told.
 #[derive(Clone, Copy, Debug)]
@@ -87,6 +92,7 @@ pub(crate) struct Common {
     pub(crate) origins: Arc<Origins>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) open: Arc<OpenConnections>,
+    pub(crate) http1: Http1,
     pub(crate) clock: Clock,
     pub(crate) drain: watch::Receiver<Drain>,
     /// The listening sockets that another process serves from.
@@ -107,6 +113,12 @@ pub(crate) struct Local {
         reason = "a request moves its box in and out; the states themselves stay where they are"
     )]
     spare: RefCell<Vec<Box<Scratch>>>,
+    #[allow(
+        clippy::vec_box,
+        reason = "a connection moves its box in and out; a desk is large"
+    )]
+    desks: RefCell<Vec<Box<Desk>>>,
+    pub(crate) bell: Rc<Bell>,
     present: Cell<usize>,
     left: Notify,
 }
@@ -157,6 +169,8 @@ impl Local {
             index: index as u64,
             next_connection: Cell::new(0),
             spare: RefCell::default(),
+            desks: RefCell::default(),
+            bell: Rc::default(),
             present: Cell::new(0),
             left: Notify::new(),
             common,
@@ -196,6 +210,27 @@ impl Local {
             scratch.release();
             spare.push(scratch);
         }
+    }
+}
+
+impl Local {
+    /// Buffers for a connection that has something to read.
+    pub(crate) fn desk(&self) -> Box<Desk> {
+        self.desks.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes buffers back that weren't used.
+    pub(crate) fn put_desk_back(&self, desk: Box<Desk>) {
+        let mut desks = self.desks.borrow_mut();
+        if desks.len() < MAX_SPARE_DESKS {
+            desks.push(desk);
+        }
+    }
+
+    /// Takes buffers back that were used.
+    pub(crate) fn give_back_desk(&self, mut desk: Box<Desk>) {
+        desk.release();
+        self.put_desk_back(desk);
     }
 }
 
@@ -320,6 +355,7 @@ async fn run(local: Rc<Local>, listeners: Vec<Listener>) {
     };
     let mut drain = local.common.drain.clone();
     begun(&mut drain).await;
+    local.bell.ring();
     for task in accepting {
         // It doesn't panic; a task that did has reported it.
         let _ = task.await;

@@ -76,8 +76,15 @@ impl Recorder {
         }
     }
 
-    /// Takes a request that was refused before any phase saw it.
-    pub(crate) fn refused(&self, facts: &ConnFacts, reason: Reason, status: u16, now: Now) {
+    /// Takes a request that was refused before any phase saw it. `method` and `target` are what could be read
+    /// of them.
+    pub(crate) fn refused(
+        &self,
+        facts: &ConnFacts,
+        (reason, status): (Reason, u16),
+        (method, target): (&[u8], &[u8]),
+        now: Now,
+    ) {
         let peer = facts.peer.ip().to_canonical();
         let record = Record {
             site: None,
@@ -91,9 +98,9 @@ impl Recorder {
             peer,
             protocol: facts.protocol,
             tls: facts.tls.is_some(),
-            method: b"",
+            method,
             host: "",
-            target: b"",
+            target,
             user_agent: None,
             referer: None,
             body_bytes: 0,

@@ -96,7 +96,7 @@ async fn each_request_is_a_line_of_the_log_with_its_reason() {
         .send("GET / HTTP/1.1\r\nhost: unknown.example\r\nuser-agent: t\r\n\r\n")
         .await;
     assert!(client.ends().await);
-    // hyper itself refuses this one.
+    // No phase sees this one.
     let mut client = Raw::connect(edge.addresses().http[0]).await;
     client.send("GET / HTTP/1.1\r\nhost : a.example\r\n\r\n").await;
     assert_eq!(client.answer().await.unwrap().status, 400);
@@ -110,7 +110,7 @@ async fn each_request_is_a_line_of_the_log_with_its_reason() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     // Each worker writes its own lines when it likes.
-    let order = ["route-respond", "unknown-host", "malformed-message"];
+    let order = ["route-respond", "unknown-host", "bad-field-name"];
     lines.sort_by_key(|line| order.iter().position(|reason| line["reason"] == **reason));
     assert_eq!(lines[0]["site"], "test/shop/a");
     assert_eq!(lines[0]["target"], "/x?y='z'");
@@ -125,7 +125,11 @@ async fn each_request_is_a_line_of_the_log_with_its_reason() {
     );
     assert_eq!(
         (&lines[2]["status"], &lines[2]["reason"]),
-        (&400.into(), &"malformed-message".into())
+        (&400.into(), &"bad-field-name".into())
+    );
+    assert_eq!(
+        (&lines[2]["method"], &lines[2]["target"]),
+        (&"GET".into(), &"/".into())
     );
     assert_eq!(
         (&lines[1]["host"], &lines[1]["user_agent"]),
@@ -146,18 +150,24 @@ async fn a_line_of_the_log_is_bounded_whatever_the_visitor_writes() {
     let (target, agent) = ("t".repeat(9 << 10), "\"".repeat(9 << 10));
     client
         .send(&format!(
-            "GET /{target} HTTP/1.1\r\nhost: a.example\r\nuser-agent: {agent}\r\nreferer: {agent}\r\n\r\n"
+            "GET / HTTP/1.1\r\nhost: a.example\r\nuser-agent: {agent}\r\nreferer: {agent}\r\n\r\n"
         ))
         .await;
-    assert_eq!(client.answer().await.unwrap().status, 414);
-    until("the line", || {
-        std::fs::read_to_string(&log).unwrap().lines().count() == 1
+    assert_eq!(client.answer().await.unwrap().status, 200);
+    assert_eq!(client.get("a.example", &format!("/{target}")).await.status, 414);
+    until("the lines", || {
+        std::fs::read_to_string(&log).unwrap().lines().count() == 2
     })
     .await;
     let text = std::fs::read_to_string(&log).unwrap();
-    let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let line = &lines[1];
     assert_eq!(line["target"].as_str().unwrap().len(), 8 << 10);
+    assert_eq!(line["reason"], "target-too-long");
+    let line = &lines[0];
     assert_eq!(line["user_agent"].as_str().unwrap().len(), 1 << 10);
     assert_eq!(line["referer"].as_str().unwrap().len(), 1 << 10);
-    assert_eq!(line["reason"], "target-too-long");
 }

@@ -1,8 +1,8 @@
 //! Answers: framing, persistence and the bytes.
 
 use breakwater_edge_h1::{
-    Framing, HeadLimits, HeadParser, Persistence, Reasons, frame, persistence, wants_persistence,
-    wants_trailers, write_chunk_end, write_chunk_start, write_end, write_head, write_interim,
+    CHUNK_END, Framing, HeadLimits, HeadParser, Persistence, Reasons, frame, persistence, wants_persistence,
+    wants_trailers, write_chunk_start, write_end, write_head, write_interim,
 };
 use breakwater_edge_proxy::{Name, ResponseHead};
 
@@ -192,7 +192,7 @@ fn chunks_and_trailers_are_written_as_they_are_read() {
     for chunk in [&b"hello"[..], &[7; 300]] {
         write_chunk_start(&mut out, chunk.len());
         out.extend_from_slice(chunk);
-        write_chunk_end(&mut out);
+        out.extend_from_slice(CHUNK_END);
     }
     write_end(&mut out, [(&b"x-sum"[..], &b"1"[..])].into_iter());
     let read = super::bodies::read(breakwater_edge_proxy::BodyHint::Streamed, &out, 16)

@@ -257,7 +257,7 @@ fn written(taken: &Taken) -> Vec<u8> {
             if !body.data.is_empty() {
                 breakwater_edge_h1::write_chunk_start(&mut out, body.data.len());
                 out.extend_from_slice(&body.data);
-                breakwater_edge_h1::write_chunk_end(&mut out);
+                out.extend_from_slice(breakwater_edge_h1::CHUNK_END);
             }
             let trailers = body
                 .trailers

@@ -20,6 +20,8 @@ pub(crate) struct Raw<S = TcpStream> {
 #[derive(Debug)]
 pub(crate) struct RawAnswer {
     pub(crate) status: u16,
+    /// The heads of interim answers before it.
+    pub(crate) interim: Vec<String>,
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
 }
@@ -104,15 +106,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         std::mem::take(&mut self.seen)
     }
 
-    /// The next answer with a body by Content-Length or chunks; `None` when the connection ends before it.
+    /// The next final answer with a body by Content-Length or chunks; `None` when the connection ends before it.
     pub(crate) async fn answer(&mut self) -> Option<RawAnswer> {
-        let head = self.head().await?;
-        let status: u16 = head.get(9..12)?.parse().ok()?;
+        let mut interim = Vec::new();
+        let (head, status) = loop {
+            let head = self.head().await?;
+            match head.get(9..12)?.parse::<u16>().ok()? {
+                100 | 102..=199 => interim.push(head),
+                status => break (head, status),
+            }
+        };
         let body = match status {
             101 | 204 | 304 => Vec::new(),
             _ => self.body(&head).await?,
         };
-        Some(RawAnswer { status, head, body })
+        Some(RawAnswer {
+            status,
+            interim,
+            head,
+            body,
+        })
     }
 
     /// The next request with its body; `None` when the connection ends before it.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::entry::BLOCK_BYTES;
+use crate::body::BLOCK_BYTES;
 
 /// Chunks are copied together up to this many bytes. An origin that sends a byte at a time would otherwise cost
 /// some hundred bytes for each.

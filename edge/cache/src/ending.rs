@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
-use crate::entry::{Body, Entry, EntryParts, Hit};
+use crate::body::Body;
+use crate::entry::{Entry, EntryParts, Hit};
 use crate::fields::Fields;
 use crate::fill::{Phase, State, Storing};
 use crate::writer::FillWriter;
@@ -65,6 +66,11 @@ impl FillWriter {
             return Err(Reason::Purged);
         }
         let (fill, shared) = (&self.fill, &self.fill.shared);
+        let body = Body::new(blocks, &shared.budget);
+        let part = match storing.part {
+            Some(part) if body.len() != part.range.len() => return Err(Reason::Partial),
+            part => part,
+        };
         let parts = EntryParts {
             hash: fill.hash,
             key: fill.key.clone(),
@@ -74,8 +80,12 @@ impl FillWriter {
             fields: Arc::unwrap_or_clone(storing.fields),
             vary: storing.vary,
             lifetime: storing.lifetime,
-            body: Arc::new(Body::new(blocks, &shared.budget)),
+            body: Arc::new(body),
             invalidated: fill.invalidated.load(Ordering::Acquire),
+        };
+        let parts = match part {
+            None => parts,
+            Some(part) => shared.with_other_parts(parts, part)?,
         };
         shared.insert(Arc::new(Entry::new(parts, &shared.budget)))
     }
@@ -86,7 +96,10 @@ impl FillWriter {
         let Some(entry) = self.stale.as_ref().map(|hit| Arc::clone(hit.entry.entry())) else {
             return false;
         };
-        if entry.is_purged(&self.fill.site) || !Hit::new(Arc::clone(&entry), now).may_serve_on_error() {
+        if !entry.is_whole()
+            || entry.is_purged(&self.fill.site)
+            || !Hit::new(Arc::clone(&entry), now).may_serve_on_error()
+        {
             return false;
         }
         self.settle(Phase::Stale { entry, reason })

@@ -7,46 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use bytes::Bytes;
 
 use crate::Now;
+use crate::body::Body;
 use crate::budget::{Budget, Charge};
 use crate::fields::Fields;
 use crate::freshness::Lifetime;
 use crate::near::Pin;
 use crate::purge::{Standing, Subject};
+use crate::range::ByteRange;
 use crate::site::Site;
 use crate::vary::VaryKey;
-
-/// Bodies are kept in blocks of this many bytes; only the last is shorter.
-pub(crate) const BLOCK_BYTES: usize = 128 * 1024;
-
-/// A whole body. Shared by the versions of an entry that validations make.
-pub(crate) struct Body {
-    blocks: Box<[Bytes]>,
-    len: u64,
-    charge: Charge,
-}
-
-impl Body {
-    /// `blocks` all have [`BLOCK_BYTES`], except the last.
-    pub(crate) fn new(blocks: Vec<Bytes>, budget: &Arc<Budget>) -> Self {
-        let len: usize = blocks.iter().map(Bytes::len).sum();
-        let charge = Charge::new(
-            budget,
-            len + blocks.len() * size_of::<Bytes>() + size_of::<Self>(),
-        );
-        Self {
-            blocks: blocks.into_boxed_slice(),
-            len: len as u64,
-            charge,
-        }
-    }
-
-    fn block_at(&self, offset: u64) -> Option<(&Bytes, usize)> {
-        let offset = usize::try_from(offset).ok()?;
-        let block = self.blocks.get(offset / BLOCK_BYTES)?;
-        let within = offset % BLOCK_BYTES;
-        (within < block.len()).then_some((block, within))
-    }
-}
 
 /// What every entry takes besides its own bytes: the allocator's headers and rounding of its eight parts.
 /// (Its place in the index is charged to the index.)
@@ -69,6 +38,8 @@ pub(crate) struct Entry {
     pub(crate) vary: VaryKey,
     pub(crate) lifetime: Lifetime,
     pub(crate) body: Arc<Body>,
+    /// See [`Body::is_whole`].
+    whole: bool,
     invalidated: AtomicBool,
     /// Counts what the index did that changes who is found under the key: whoever has found this entry before
     /// looks again.
@@ -128,6 +99,7 @@ impl Entry {
             fields,
             vary,
             lifetime,
+            whole: body.is_whole(),
             body,
             invalidated: AtomicBool::new(invalidated),
             version: AtomicU32::new(0),
@@ -139,11 +111,16 @@ impl Entry {
 
     /// Everything that goes when this entry goes, body included.
     pub(crate) fn bytes(&self) -> usize {
-        self.charge.bytes() + self.body.charge.bytes()
+        self.charge.bytes() + self.body.memory_bytes()
     }
 
     pub(crate) fn body_len(&self) -> u64 {
-        self.body.len
+        self.body.len()
+    }
+
+    /// All of its body is here.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole
     }
 
     /// A purge holds for it, and it must not be used. One compare unless the site was purged since this was
@@ -283,9 +260,19 @@ impl Hit {
         &self.entry.fields
     }
 
-    /// Length of the body, bytes.
+    /// Whether every byte of the body is here. If not, only [parts](Self::holds) of it may be served.
+    pub fn is_whole(&self) -> bool {
+        self.entry.is_whole()
+    }
+
+    /// Whether these bytes of the body are here.
+    pub fn holds(&self, range: ByteRange) -> bool {
+        self.entry.body.holds(range)
+    }
+
+    /// Length of the whole body, bytes, of which only parts may be here.
     pub fn body_len(&self) -> u64 {
-        self.entry.body.len
+        self.entry.body.len()
     }
 
     /// At most `max` bytes of the body from `offset`; fewer at the end of a block, none only at the end of

@@ -12,6 +12,7 @@ use crate::entry::Entry;
 use crate::fields::{Fields, FieldsView};
 use crate::freshness::Lifetime;
 use crate::purge::{Standing, Subject};
+use crate::range::ContentRange;
 use crate::shared::Shared;
 use crate::site::Site;
 use crate::tags::Tags;
@@ -125,6 +126,8 @@ pub(crate) struct Storing {
     pub(crate) vary: VaryKey,
     pub(crate) lifetime: Lifetime,
     pub(crate) fields: Arc<Fields>,
+    /// The body is only this part of it.
+    pub(crate) part: Option<ContentRange>,
 }
 
 impl Fill {

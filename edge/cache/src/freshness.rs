@@ -4,6 +4,7 @@
 use crate::date::parse_http_date;
 use crate::directives::{Qualified, RequestDirectives, ResponseDirectives, parse_age};
 use crate::fields::{FieldsView, list_members};
+use crate::range::ContentRange;
 use crate::rules::{StatusTtl, StoreRules, TtlPolicy};
 use crate::status::{is_about_one_request, is_heuristic, is_understood};
 use crate::tags::Tags;
@@ -150,7 +151,7 @@ impl Statement<'_> {
             .ttl
             .statuses
             .iter()
-            .find(|of| (of.from..=of.to).contains(&self.head.status));
+            .find(|of| (of.from..=of.to).contains(&self.status()));
         let fresh = self.fresh(&rules.ttl, status_ttl)?;
         if request.explicit_only && (fresh.source == Source::Heuristic || fresh.ms == 0) {
             return Err(Reason::NoFreshness);
@@ -159,11 +160,9 @@ impl Statement<'_> {
         if request.unkeyed_cookie && !policy_ttl && !self.is_for_everybody() {
             return Err(Reason::Cookie);
         }
-        if self
-            .head
-            .content_length
-            .is_some_and(|length| length > rules.max_object_bytes)
-        {
+        let part = ContentRange::of(self.head.fields).filter(|_| self.head.status == 206);
+        let length = part.map(|part| part.complete).or(self.head.content_length);
+        if length.is_some_and(|length| length > rules.max_object_bytes) {
             return Err(Reason::TooLarge);
         }
         let lifetime = self.assemble(&fresh, rules);
@@ -180,13 +179,29 @@ impl Statement<'_> {
         Ok(lifetime)
     }
 
+    /// The status that holds for the whole: a part is one of a 200.
+    fn status(&self) -> u16 {
+        match self.head.status {
+            206 => 200,
+            status => status,
+        }
+    }
+
+    /// A 206 that says which bytes of how many it has, and has as many.
+    fn is_one_part(&self) -> bool {
+        ContentRange::of(self.head.fields).is_some_and(|part| {
+            let told = self.head.content_length;
+            told.is_none_or(|length| length == part.range.len())
+        })
+    }
+
     /// What forbids storing whatever the lifetime.
     fn storable(&self, request: RequestFacts, rules: &StoreRules) -> Result<(), Reason> {
-        let (status, fields, said) = (self.head.status, self.head.fields, &self.directives);
+        let (status, fields, said) = (self.status(), self.head.fields, &self.directives);
         if !request.cacheable_method {
             return Err(Reason::Method);
         }
-        if status == 206 {
+        if self.head.status == 206 && !self.is_one_part() {
             return Err(Reason::Partial);
         }
         if status < 200 || status == 304 || status > 599 || is_about_one_request(status) {
@@ -234,7 +249,7 @@ impl Statement<'_> {
     }
 
     fn fresh(&self, ttl: &TtlPolicy, status_ttl: Option<&StatusTtl>) -> Result<Fresh, Reason> {
-        let status = self.head.status;
+        let status = self.status();
         let stated = self.stated_ms();
         if stated.is_none()
             && let Some(rule) = status_ttl

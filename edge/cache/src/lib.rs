@@ -11,6 +11,7 @@
 //! This crate must never open a socket, read a clock, start a task, or give out a body that is not whole
 //! under a key that is not the request's.
 
+mod body;
 mod budget;
 mod buffer;
 mod cache;
@@ -33,6 +34,7 @@ mod lookup;
 mod marks;
 mod multipart;
 mod near;
+mod partial;
 mod purge;
 mod purging;
 mod range;
@@ -74,7 +76,7 @@ pub use purge::{
     PurgeRecord, PurgeUrl,
 };
 pub use purging::Sweep;
-pub use range::{ByteRange, MAX_RANGES, RangeRequest, Resolved};
+pub use range::{ByteRange, ContentRange, MAX_RANGES, RangeRequest, Resolved};
 pub use reader::{Chunk, FillReader, HeadEvent};
 pub use reason::Reason;
 pub use rules::{StatusTtl, StoreRules, TtlPolicy};

@@ -12,6 +12,13 @@ pub enum Lookup {
     Fresh(Hit),
     /// Something is stored that must be validated first, or may be served meanwhile.
     Stale(Stale),
+    /// Only parts of it are here: what they [hold](Hit::holds) may be served while they are fresh.
+    Partial {
+        /// The answer with its parts.
+        hit: Hit,
+        /// Without asking the origin.
+        fresh: bool,
+    },
     /// Nothing. [`Fwd::UriMiss`] or [`Fwd::VaryMiss`].
     Miss(Fwd),
     /// Nothing, and the last answer could not be shared: fetch alone.
@@ -47,6 +54,15 @@ impl Stale {
 
 /// Decides about one stored answer.
 pub(crate) fn decide(hit: Hit, asked: &RequestDirectives, now: Now, advice_interval_ms: u64) -> Lookup {
+    let whole = hit.is_whole();
+    match decide_whole(hit, asked, now, advice_interval_ms) {
+        Lookup::Fresh(hit) if !whole => Lookup::Partial { hit, fresh: true },
+        Lookup::Stale(Stale { hit, .. }) if !whole => Lookup::Partial { hit, fresh: false },
+        found => found,
+    }
+}
+
+fn decide_whole(hit: Hit, asked: &RequestDirectives, now: Now, advice_interval_ms: u64) -> Lookup {
     let lifetime = &hit.entry.lifetime;
     let own = if hit.entry.is_invalidated() {
         Some(Reason::Invalidated)

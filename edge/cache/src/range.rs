@@ -25,9 +25,54 @@ impl ByteRange {
         self.end <= self.start
     }
 
+    /// Whether every byte of `other` is one of these.
+    pub fn holds(self, other: Self) -> bool {
+        self.start <= other.start && other.end <= self.end
+    }
+
+    /// Whether they have a byte in common.
+    pub fn overlaps(self, other: Self) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+
     /// For `Content-Range`, of a representation of `complete` bytes.
     pub fn content_range(self, complete: u64) -> String {
         format!("bytes {}-{}/{complete}", self.start, self.end.saturating_sub(1))
+    }
+}
+
+/// What `Content-Range` of a 206 says (RFC 9110 §14.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentRange {
+    /// Which bytes these are.
+    pub range: ByteRange,
+    /// Length of the whole.
+    pub complete: u64,
+}
+
+impl ContentRange {
+    /// Reads the field. `None` where it is absent, repeated, malformed, impossible, or doesn't say the whole's
+    /// length.
+    pub fn of(answer: &dyn FieldsView) -> Option<Self> {
+        let (mut lines, mut value) = (0, None);
+        answer.visit(b"content-range", &mut |line| {
+            lines += 1;
+            value = Some(line);
+        });
+        let value = value.filter(|_| lines == 1)?;
+        let (unit, rest) = value.split_at_checked(value.iter().position(|byte| *byte == b' ')?)?;
+        let (range, complete) = rest.split_at_checked(rest.iter().position(|byte| *byte == b'/')?)?;
+        let (first, last) = range.split_at_checked(range.iter().position(|byte| *byte == b'-')?)?;
+        let (start, last) = (position(first.get(1..)?)?, position(last.get(1..)?)?);
+        let complete = position(complete.get(1..)?)?;
+        let possible = unit.eq_ignore_ascii_case(b"bytes") && start <= last && last < complete;
+        possible.then(|| Self {
+            range: ByteRange {
+                start,
+                end: last.saturating_add(1),
+            },
+            complete,
+        })
     }
 }
 
@@ -232,6 +277,37 @@ mod tests {
             None
         );
         assert_eq!(RangeRequest::of(&[("if-range", "bytes=0-1")]), None);
+    }
+
+    #[test]
+    fn content_ranges_that_say_which_bytes_of_how_many_are_read() {
+        let read = |value: &str| {
+            let read = ContentRange::of(&[("content-range", value)])?;
+            Some((read.range.start, read.range.end, read.complete))
+        };
+        assert_eq!(read("bytes 0-4/10"), Some((0, 5, 10)));
+        assert_eq!(read("Bytes 9-9/10"), Some((9, 10, 10)));
+        for wrong in [
+            "bytes 0-4/*",
+            "bytes */10",
+            "bytes 4-10/10",
+            "bytes 5-4/10",
+            "bytes 0-4",
+            "bytes=0-4/10",
+            "bytes  0-4/10",
+            "bytes 0-4/10 ",
+            "bytes -4/10",
+            "lines 0-4/10",
+            "bytes 0-99999999999999999999/99999999999999999999",
+            "",
+        ] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+        let twice = [
+            ("content-range", "bytes 0-4/10"),
+            ("content-range", "bytes 0-4/10"),
+        ];
+        assert_eq!(ContentRange::of(&twice), None);
     }
 
     proptest! {

@@ -130,7 +130,7 @@ impl Shared {
         let known = request
             .stale
             .is_some_and(|hit| Arc::ptr_eq(hit.entry.entry(), &entry));
-        let usable = !known && !entry.is_invalidated() && !entry.lifetime.always_validate;
+        let usable = !known && entry.is_whole() && !entry.is_invalidated() && !entry.lifetime.always_validate;
         let hit = Hit::new(entry, request.now);
         (usable && hit.ttl_ms() > 0 && !hit.is_doubted()).then_some(hit)
     }

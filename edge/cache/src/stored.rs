@@ -40,9 +40,11 @@ pub(crate) fn stored_fields(
     date_secs: u64,
 ) -> Fields {
     let mut fields = filtered(answer, date_secs, &|name| {
-        is_remade(name) || excluded.iter().any(|known| name.eq_ignore_ascii_case(known))
+        is_remade(name)
+            || (status == 206 && name.eq_ignore_ascii_case(b"content-range"))
+            || excluded.iter().any(|known| name.eq_ignore_ascii_case(known))
     });
-    if status == 200 && !answer.has(b"accept-ranges") {
+    if matches!(status, 200 | 206) && !answer.has(b"accept-ranges") {
         fields.push(b"Accept-Ranges", b"bytes");
     }
     fields.finish()

@@ -81,6 +81,20 @@ impl Tags {
     }
 
     /// Hashes, in the form of [`tag_hash`].
+    /// Those of both: for parts that are joined, where a purge of either's tags holds for all.
+    pub(crate) fn with(&self, other: &Self) -> Self {
+        let mut hashes = self.hashes.to_vec();
+        let more = other.hashes.iter().filter(|hash| !self.hashes.contains(hash));
+        hashes.extend(more);
+        let told_apart = hashes.len() <= MAX_TAGS;
+        hashes.truncate(MAX_TAGS);
+        Self {
+            hashes: hashes.into(),
+            any: self.any || other.any || !told_apart,
+            exposed: self.exposed || other.exposed,
+        }
+    }
+
     pub(crate) fn hashes(&self) -> impl Iterator<Item = u32> + '_ {
         self.hashes.iter().map(|hash| hash >> 2)
     }

@@ -138,7 +138,7 @@ fn is_about(entry: &Entry, answer: &dyn FieldsView) -> bool {
 }
 
 /// The stored fields, each name that the 304 has replaced by its lines (RFC 9111 §3.2).
-fn merge(stored: &Fields, answer: &dyn FieldsView) -> Fields {
+pub(crate) fn merge(stored: &Fields, answer: &dyn FieldsView) -> Fields {
     // About the body that is stored, and not changed by a message without one.
     let keeps = |name: &[u8]| {
         [

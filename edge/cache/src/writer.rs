@@ -13,6 +13,7 @@ use crate::fields::{Fields, FieldsView};
 use crate::fill::{Answer, AnswerHead, Fill, Joined, Phase, State, Storing};
 use crate::freshness::{Lifetime, Verdict};
 use crate::purge::Standing;
+use crate::range::ContentRange;
 use crate::stored::{end_to_end_fields, stored_fields};
 use crate::tags::Tags;
 use crate::vary::VaryKey;
@@ -65,11 +66,14 @@ impl FillWriter {
         verdict: Verdict,
         now: Now,
     ) -> Result<(), Reason> {
-        let plan = self.plan(fields, content_length, verdict);
+        let part = ContentRange::of(fields).filter(|_| status == 206);
+        let length = part.map(|part| part.complete).or(content_length);
+        let plan = self.plan(fields, length, verdict);
         let stored = plan.as_ref().map(|_| ()).map_err(|reason| *reason);
         // Fresh for no time: each request must ask for itself (RFC 9111 §4), so nobody shares it.
         let shared = match &plan {
             Err(reason) => Err(*reason),
+            Ok(_) if status == 206 => Err(Reason::Partial),
             Ok((lifetime, _)) if lifetime.always_validate || lifetime.ttl_ms(now) <= 0 => {
                 Err(Reason::NotShared)
             }
@@ -112,6 +116,7 @@ impl FillWriter {
                         vary,
                         lifetime,
                         fields: kept,
+                        part,
                     }),
                 )
             }

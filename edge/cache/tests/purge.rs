@@ -20,6 +20,7 @@ fn word(lookup: &Lookup) -> &'static str {
     match lookup {
         Lookup::Fresh(_) => "fresh",
         Lookup::Stale(stale) => stale.reason.as_str(),
+        Lookup::Partial { .. } => "partial",
         Lookup::Miss(fwd) => fwd.as_str(),
         Lookup::HitForMiss => "hit-for-miss",
         Lookup::OnlyIfCachedMiss => "only-if-cached",

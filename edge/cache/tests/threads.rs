@@ -118,7 +118,7 @@ impl Run {
                 Some(stale.hit)
             }
             Lookup::Miss(_) | Lookup::HitForMiss => None,
-            Lookup::OnlyIfCachedMiss => panic!("not asked for"),
+            Lookup::OnlyIfCachedMiss | Lookup::Partial { .. } => panic!("not asked for"),
         };
         match self
             .world

@@ -50,6 +50,8 @@ pub struct Fill {
     retries: Retries,
     /// The plan carries the validators of what is stored.
     conditional: bool,
+    /// The plan asks for a part.
+    part: bool,
     answered: bool,
     sent: Now,
     report: Arc<Report>,
@@ -106,6 +108,7 @@ impl Fill {
         let origin = plan.site.config().origins.get(plan.origin);
         let retries = Retries::new(origin.map_or(0, |origin| origin.retries.attempts));
         Self {
+            part: plan.fields.has(Name::Range),
             plan,
             writer: Some(writer),
             rules,
@@ -144,6 +147,7 @@ impl Fill {
             return self.validated(answer, now);
         }
         let failed = fetch::is_failure(answer.status);
+        let says_nothing = self.is_about_the_range(answer);
         let Some(writer) = &mut self.writer else {
             return FillStep::Done;
         };
@@ -164,6 +168,8 @@ impl Fill {
         };
         let verdict = if varies_by_what_we_write(&answer.fields) {
             Verdict::Refuse(CacheReason::VaryStar)
+        } else if says_nothing {
+            Verdict::Refuse(CacheReason::Partial)
         } else {
             judge(self.facts, &head, &self.rules.store)
         };
@@ -171,6 +177,17 @@ impl Fill {
         // Whether it is stored is told to the readers with the head.
         let _ = writer.head(answer.status, &answer.fields, content_length, verdict, now);
         FillStep::Body
+    }
+
+    /// An answer that says nothing of the whole: a part that wasn't asked for, a 200 that calls itself a part,
+    /// or, where one was asked for, an error that may be about that.
+    fn is_about_the_range(&self, answer: &OriginHead<'_>) -> bool {
+        match (self.part, answer.status) {
+            (true, 206) => false,
+            (true, 200) => answer.fields.has(Name::ContentRange),
+            (true, _) => true,
+            (false, status) => status == 206,
+        }
     }
 
     fn validated(&mut self, answer: &OriginHead<'_>, now: Now) -> FillStep {

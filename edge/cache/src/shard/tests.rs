@@ -6,7 +6,8 @@
 )]
 
 use super::*;
-use crate::entry::{Body, EntryParts};
+use crate::body::Body;
+use crate::entry::EntryParts;
 use crate::fields::Fields;
 use crate::freshness::Lifetime;
 use crate::site::Site;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use breakwater_edge_cache::{
-    Begin, BeginMode, BeginRequest, CacheStatus, FillReader, FillWriter, Fwd, HeadEvent, Hit, Lookup,
+    Begin, BeginMode, BeginRequest, CacheStatus, FillReader, FillWriter, Fwd, Hit, Lookup, RangeRequest,
     Reason as CacheReason, RequestDirectives, RequestFacts, Served, Stale,
 };
 use breakwater_edge_config::{BodyMethods, Origin};
@@ -12,8 +12,8 @@ use super::forwarding::Purpose;
 use super::key::KeyOf;
 use super::{Context, body, cookies, fetch, forwarding, graphql, key, serve};
 use crate::boundary::Step;
-use crate::compile::{Action, CacheRules, Route, Site};
-use crate::fill::{Fill, Report, noted};
+use crate::compile::{CacheRules, Route, Site};
+use crate::fill::{Fill, Report};
 use crate::plan::BodyMode;
 use crate::reason::Reason;
 use crate::reply::Exit;
@@ -22,8 +22,6 @@ use crate::wire::Name;
 
 /// How long a request waits for the head of a fill that another began.
 const MAX_WAIT_MS: u64 = 10_000;
-/// How often a request begins anew when the fill that it waited for was dropped.
-const MAX_BEGINS: u8 = 3;
 
 /// A request that has come as far as the cache.
 #[derive(Clone, Copy)]
@@ -76,6 +74,13 @@ pub(crate) fn find(cx: &Context<'_, '_>, target: Target<'_>, scratch: &mut Scrat
     match found {
         Lookup::Fresh(hit) => Ok(serve::hit(cx, hit, CacheStatus::new(Served::Hit), None, scratch)),
         Lookup::Stale(stale) => Ok(self::stale(cx, target, stale, scratch)?),
+        Lookup::Partial { hit, fresh: true } if serve::is_held(cx, &hit) => {
+            Ok(serve::hit(cx, hit, CacheStatus::new(Served::Hit), None, scratch))
+        }
+        Lookup::Partial { .. } if RequestDirectives::of(&cx.head.fields).only_if_cached => {
+            Err(Reason::OnlyIfCached.into())
+        }
+        Lookup::Partial { .. } => miss(cx, target, Fwd::Partial, None, scratch),
         Lookup::Miss(fwd) => miss(cx, target, fwd, None, scratch),
         Lookup::HitForMiss => miss(cx, target, Fwd::Miss, Some(CacheReason::HitForMiss), scratch),
         // Neither a hit nor forwarded: nothing for `Cache-Status` to say (RFC 9211 §2).
@@ -151,7 +156,9 @@ fn stale(
         scratch.state.cache = Some(status);
         // Each request stands by its own rules: what whoever leads the fill accepts says nothing of this one.
         scratch.state.stand_in = stale.serve_on_error.then(|| stale.hit.clone());
-        return if passes_alone(cx) {
+        return if is_one_range(cx) {
+            Ok(begin_part(cx, target, scratch))
+        } else if passes_alone(cx) {
             fetch::pass(cx, target, true, scratch)
         } else {
             Ok(begin(cx, target, Some(&stale.hit), BeginMode::Shared, scratch))
@@ -161,7 +168,8 @@ fn stale(
     // would be of no use.
     let mut fill = None;
     if !RequestDirectives::of(&cx.head.fields).no_store {
-        match start(cx, target, Some(&stale.hit), BeginMode::Background, scratch) {
+        let mode = BeginMode::Background;
+        match start(cx, target, Some(&stale.hit), mode, Wanted::Whole, scratch) {
             Started::Lead { fill: begun, .. } => fill = begun,
             Started::Join(_) => {}
             Started::Found(hit) => {
@@ -191,6 +199,9 @@ fn miss(
     // Most likely the answer is for this visitor only. The origin may say that the visitor has it already, which
     // it couldn't to a fill.
     let own = alone || detail == Some(CacheReason::HitForMiss);
+    if !own && is_one_range(cx) {
+        return Ok(begin_part(cx, target, scratch));
+    }
     if passes_alone(cx) || (own && is_conditional(cx)) {
         return fetch::pass(cx, target, true, scratch);
     }
@@ -200,6 +211,20 @@ fn miss(
         BeginMode::Shared
     };
     Ok(begin(cx, target, None, mode, scratch))
+}
+
+/// A request for one part, which may be kept. What else it asks for is the origin's to say.
+fn is_one_range(cx: &Context<'_, '_>) -> bool {
+    cx.head.method == b"GET"
+        && cx.head.fields.has(Name::Range)
+        && !is_conditional(cx)
+        && RangeRequest::of(&cx.head.fields).is_some_and(|range| range.is_single())
+}
+
+/// Fetches the part that this visitor asks for. Nobody joins: others ask for other parts.
+fn begin_part(cx: &Context<'_, '_>, target: Target<'_>, scratch: &mut Scratch) -> Step {
+    let started = start(cx, target, None, BeginMode::Alone, Wanted::Part, scratch);
+    waiting(cx, started, scratch)
 }
 
 /// What brings no whole representation isn't fetched for the cache.
@@ -212,7 +237,7 @@ fn is_conditional(cx: &Context<'_, '_>) -> bool {
 }
 
 /// Waits for a fill, its own or another's.
-fn begin(
+pub(super) fn begin(
     cx: &Context<'_, '_>,
     target: Target<'_>,
     stale: Option<&Hit>,
@@ -220,7 +245,12 @@ fn begin(
     scratch: &mut Scratch,
 ) -> Step {
     scratch.state.begins += 1;
-    match start(cx, target, stale, mode, scratch) {
+    let started = start(cx, target, stale, mode, Wanted::Whole, scratch);
+    waiting(cx, started, scratch)
+}
+
+fn waiting(cx: &Context<'_, '_>, started: Started, scratch: &mut Scratch) -> Step {
+    match started {
         Started::Lead { reader, fill } => Step::Wait {
             reader,
             fill,
@@ -233,6 +263,14 @@ fn begin(
         },
         Started::Found(hit) => serve::hit(cx, hit, CacheStatus::new(Served::Hit), None, scratch),
     }
+}
+
+/// What the origin is asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Whole,
+    /// What the visitor's `Range` says.
+    Part,
 }
 
 enum Started {
@@ -249,6 +287,7 @@ fn start(
     target: Target<'_>,
     stale: Option<&Hit>,
     mode: BeginMode,
+    wanted: Wanted,
     scratch: &mut Scratch,
 ) -> Started {
     let cache = &cx.shared.cache;
@@ -262,7 +301,7 @@ fn start(
     });
     match begun {
         Begin::Lead(writer, reader) => Started::Lead {
-            fill: lead(cx, target, writer, scratch),
+            fill: lead(cx, target, writer, wanted, scratch),
             reader,
         },
         Begin::Join(reader) => Started::Join(reader),
@@ -275,6 +314,7 @@ fn lead(
     cx: &Context<'_, '_>,
     target: Target<'_>,
     writer: FillWriter,
+    wanted: Wanted,
     scratch: &mut Scratch,
 ) -> Option<Box<Fill>> {
     let rules = target.rules();
@@ -290,6 +330,13 @@ fn lead(
             } else {
                 plan.method = b"GET".to_vec();
             }
+            if wanted == Wanted::Part {
+                for name in [Name::Range, Name::IfRange] {
+                    if let Some(value) = cx.head.fields.get(name) {
+                        plan.fields.push(name, value);
+                    }
+                }
+            }
             plan.repeatable = true;
             Some(Box::new(Fill::new(
                 plan,
@@ -304,89 +351,4 @@ fn lead(
             None
         }
     }
-}
-
-/// What came of waiting for a fill.
-pub(crate) fn waited(
-    cx: &Context<'_, '_>,
-    event: HeadEvent,
-    collapsed: bool,
-    scratch: &mut Scratch,
-) -> Result<Step, Exit> {
-    let status = scratch
-        .state
-        .cache
-        .unwrap_or(CacheStatus::new(Served::Forwarded(Fwd::Miss)));
-    match event {
-        HeadEvent::Head(answer) => {
-            if fetch::is_failure(answer.status)
-                && let Some(step) = fetch::stand_in(cx, scratch)
-            {
-                return Ok(step);
-            }
-            // Nothing but what is sent now stays pinned.
-            scratch.state.stand_in = None;
-            Ok(serve::filled(cx, &answer, status, collapsed, scratch))
-        }
-        HeadEvent::Validated(hit) => {
-            let status = CacheStatus {
-                fwd_status: Some(304),
-                collapsed,
-                detail: None,
-                ..status
-            };
-            Ok(serve::hit(cx, hit, status, None, scratch))
-        }
-        HeadEvent::Stale(hit, reason) => {
-            let status = CacheStatus {
-                detail: Some(reason),
-                collapsed,
-                ..status
-            };
-            Ok(serve::hit(cx, hit, status, None, scratch))
-        }
-        // What comes now is the same for all who waited.
-        HeadEvent::Leave(reason @ CacheReason::Purged) if scratch.state.begins < MAX_BEGINS => {
-            again(cx, BeginMode::Shared, Some(reason), scratch)
-        }
-        HeadEvent::Leave(reason) => again(cx, BeginMode::Alone, Some(reason), scratch),
-        HeadEvent::Abort(CacheReason::Dropped, _) if scratch.state.begins < MAX_BEGINS => {
-            again(cx, BeginMode::Shared, None, scratch)
-        }
-        HeadEvent::Abort(reason, note) => {
-            scratch.state.cache = Some(CacheStatus {
-                detail: Some(reason),
-                ..status
-            });
-            if reason == CacheReason::OriginFailed
-                && let Some(step) = fetch::stand_in(cx, scratch)
-            {
-                return Ok(step);
-            }
-            Err(noted(note).unwrap_or(Reason::FillAborted).into())
-        }
-    }
-}
-
-/// The wait for another's fill took too long: ask alone.
-pub(crate) fn timed_out(cx: &Context<'_, '_>, scratch: &mut Scratch) -> Result<Step, Exit> {
-    again(cx, BeginMode::Alone, None, scratch)
-}
-
-fn again(
-    cx: &Context<'_, '_>,
-    mode: BeginMode,
-    detail: Option<CacheReason>,
-    scratch: &mut Scratch,
-) -> Result<Step, Exit> {
-    if let Some(status) = &mut scratch.state.cache {
-        status.collapsed = false;
-        status.detail = detail.or(status.detail);
-    }
-    let site = cx.site(scratch).ok_or(Reason::FillAborted)?;
-    let route = scratch.state.route(site).ok_or(Reason::FillAborted)?;
-    let Action::Forward(origin) = route.action else {
-        return Err(Reason::FillAborted.into());
-    };
-    Ok(begin(cx, Target { site, route, origin }, None, mode, scratch))
 }

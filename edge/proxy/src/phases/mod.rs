@@ -22,6 +22,7 @@ pub(crate) mod serve;
 pub(crate) mod site;
 mod steering;
 pub mod trailers;
+mod waiting;
 
 use std::cell::RefCell;
 
@@ -98,9 +99,9 @@ pub(crate) fn resume(cx: &Context<'_, '_>, event: Event<'_, '_>, scratch: &mut S
     let step = match event {
         Event::OriginHead(answer) => fetch::answer(cx, answer, scratch),
         Event::OriginFailed(failure) => fetch::failure(cx, failure, scratch),
-        Event::FillHead { head, collapsed } => lookup::waited(cx, head, collapsed, scratch),
+        Event::FillHead { head, collapsed } => waiting::waited(cx, head, collapsed, scratch),
         Event::Body(read) => body::read(cx, read, scratch),
-        Event::WaitTimedOut => lookup::timed_out(cx, scratch),
+        Event::WaitTimedOut => waiting::timed_out(cx, scratch),
     };
     step.unwrap_or_else(|exit| reply::exit(exit, cx, scratch))
 }

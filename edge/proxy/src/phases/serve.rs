@@ -42,6 +42,16 @@ pub(crate) fn hit(
     Step::Serve { body, fill }
 }
 
+/// Whether what the request is to get is here, of an answer that has only parts.
+pub(crate) fn is_held(cx: &Context<'_, '_>, hit: &Hit) -> bool {
+    match select(hit, cx.head.method == b"GET", &cx.head.fields) {
+        Selection::Whole => hit.is_whole(),
+        Selection::NotModified | Selection::Unsatisfiable => true,
+        Selection::Part(range) => hit.holds(range),
+        Selection::Parts(ranges) => ranges.iter().all(|range| hit.holds(*range)),
+    }
+}
+
 fn whole(hit: Hit, only_head: bool, out: &mut ResponseHead) -> StoredBody {
     out.reset(hit.status());
     for (name, value) in hit.fields() {

@@ -1,0 +1,100 @@
+//! What comes of waiting for a fill.
+
+use breakwater_edge_cache::{BeginMode, CacheStatus, Fwd, HeadEvent, Reason as CacheReason, Served};
+
+use super::lookup::{Target, begin};
+use super::{Context, fetch, serve};
+use crate::boundary::Step;
+use crate::compile::Action;
+use crate::fill::noted;
+use crate::reason::Reason;
+use crate::reply::Exit;
+use crate::scratch::Scratch;
+
+/// How often a request begins anew when the fill that it waited for was dropped.
+const MAX_BEGINS: u8 = 3;
+
+/// What came of waiting for a fill.
+pub(crate) fn waited(
+    cx: &Context<'_, '_>,
+    event: HeadEvent,
+    collapsed: bool,
+    scratch: &mut Scratch,
+) -> Result<Step, Exit> {
+    let status = scratch
+        .state
+        .cache
+        .unwrap_or(CacheStatus::new(Served::Forwarded(Fwd::Miss)));
+    match event {
+        HeadEvent::Head(answer) => {
+            if fetch::is_failure(answer.status)
+                && let Some(step) = fetch::stand_in(cx, scratch)
+            {
+                return Ok(step);
+            }
+            // Nothing but what is sent now stays pinned.
+            scratch.state.stand_in = None;
+            Ok(serve::filled(cx, &answer, status, collapsed, scratch))
+        }
+        HeadEvent::Validated(hit) => {
+            let status = CacheStatus {
+                fwd_status: Some(304),
+                collapsed,
+                detail: None,
+                ..status
+            };
+            Ok(serve::hit(cx, hit, status, None, scratch))
+        }
+        HeadEvent::Stale(hit, reason) => {
+            let status = CacheStatus {
+                detail: Some(reason),
+                collapsed,
+                ..status
+            };
+            Ok(serve::hit(cx, hit, status, None, scratch))
+        }
+        // What comes now is the same for all who waited.
+        HeadEvent::Leave(reason @ CacheReason::Purged) if scratch.state.begins < MAX_BEGINS => {
+            again(cx, BeginMode::Shared, Some(reason), scratch)
+        }
+        HeadEvent::Leave(reason) => again(cx, BeginMode::Alone, Some(reason), scratch),
+        HeadEvent::Abort(CacheReason::Dropped, _) if scratch.state.begins < MAX_BEGINS => {
+            again(cx, BeginMode::Shared, None, scratch)
+        }
+        HeadEvent::Abort(reason, note) => {
+            scratch.state.cache = Some(CacheStatus {
+                detail: Some(reason),
+                ..status
+            });
+            if reason == CacheReason::OriginFailed
+                && let Some(step) = fetch::stand_in(cx, scratch)
+            {
+                return Ok(step);
+            }
+            Err(noted(note).unwrap_or(Reason::FillAborted).into())
+        }
+    }
+}
+
+/// The wait for another's fill took too long: ask alone.
+pub(crate) fn timed_out(cx: &Context<'_, '_>, scratch: &mut Scratch) -> Result<Step, Exit> {
+    again(cx, BeginMode::Alone, None, scratch)
+}
+
+fn again(
+    cx: &Context<'_, '_>,
+    mode: BeginMode,
+    detail: Option<CacheReason>,
+    scratch: &mut Scratch,
+) -> Result<Step, Exit> {
+    if let Some(status) = &mut scratch.state.cache {
+        status.collapsed = false;
+        status.detail = detail.or(status.detail);
+    }
+    let site = cx.site(scratch).ok_or(Reason::FillAborted)?;
+    let route = scratch.state.route(site).ok_or(Reason::FillAborted)?;
+    let Action::Forward(origin) = route.action else {
+        return Err(Reason::FillAborted.into());
+    };
+    Ok(begin(cx, Target { site, route, origin }, None, mode, scratch))
+}

@@ -73,7 +73,7 @@ pub use lookup::{Lookup, Stale};
 pub use near::Near;
 pub use purge::{
     LogDamage, MAX_PATTERN_BYTES, MAX_STARS, MAX_TAG_BYTES, Purge, PurgeError, PurgeLog, PurgeProgress,
-    PurgeRecord, PurgeUrl,
+    PurgeRecord, PurgeUrl, percent_decode,
 };
 pub use purging::Sweep;
 pub use range::{ByteRange, ContentRange, MAX_RANGES, RangeRequest, Resolved};

@@ -15,6 +15,7 @@ mod host;
 pub mod incarnation;
 mod origin;
 mod policy;
+mod purge;
 mod region;
 mod route;
 mod site;
@@ -30,6 +31,7 @@ pub use policy::{
     BodyMethods, CacheKey, CachePolicy, Mode, Part, PolicyId, QueryKey, RateKey, RateRule, StatusTtl, Tags,
     Ttl,
 };
+pub use purge::{PurgeTarget, Purges, RecentPurge};
 pub use region::{AddressPolicy, RegionSettings};
 pub use route::{
     FixedResponse, HeaderEdits, HeaderMatch, HeaderValueMatch, PathMatch, PathRewrite, Redirect,

@@ -3,7 +3,7 @@ use std::fmt;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use crate::{CachePolicy, HeaderEdits, HostPattern, Origin, PolicyId, RateRule, Route};
+use crate::{CachePolicy, HeaderEdits, HostPattern, Origin, PolicyId, Purges, RateRule, Route};
 
 /// Everything an edge must know of one site, but for its keys and the policies that it shares with others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,9 @@ pub struct SiteConfig {
     /// Platform policies with a selector that selects this site; their contents are in the region's parts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shared: Vec<PolicyId>,
+    /// What was purged lately.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purges: Option<Purges>,
     /// Answers carry `Breakwater-Reason` with the reason of an early exit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub debug_headers: bool,
@@ -65,7 +68,9 @@ impl SiteConfig {
     pub fn min_reader(&self) -> u32 {
         let of_routes = self.routes.iter().filter_map(|route| route.cache.as_ref());
         let policies = self.cache.iter().chain(of_routes);
-        policies.map(CachePolicy::min_reader).max().unwrap_or(1)
+        let of_policies = policies.map(CachePolicy::min_reader).max().unwrap_or(1);
+        // An edge that doesn't know them would go on with what was purged.
+        of_policies.max(if self.purges.is_some() { 2 } else { 1 })
     }
 }
 

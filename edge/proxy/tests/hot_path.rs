@@ -152,6 +152,7 @@ fn config(index: usize) -> SiteConfig {
             ..CachePolicy::rfc()
         }),
         shared: Vec::new(),
+        purges: None,
         debug_headers: false,
     }
 }

@@ -13,7 +13,7 @@ mod url;
 
 pub use log::{LogDamage, PurgeLog, PurgeProgress, PurgeRecord};
 pub use pattern::{MAX_PATTERN_BYTES, MAX_STARS};
-pub use url::PurgeUrl;
+pub use url::{PurgeUrl, decode as percent_decode};
 
 pub(crate) use state::{Standing, State, Subject};
 
@@ -92,7 +92,7 @@ impl Purge {
         self.pattern(Pattern::of_text(Kind::Prefix, url.text()))
     }
 
-    /// What a mask of `scheme://host[:port]/path` holds for, whatever the query; `*` stands for any bytes,
+    /// What a mask of `host[:port]/path` holds for, whatever the query; `*` stands for any bytes,
     /// slashes included.
     pub fn mask(&mut self, mask: &[u8]) -> Result<(), PurgeError> {
         self.pattern(Pattern::mask(mask))

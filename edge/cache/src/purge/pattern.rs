@@ -16,7 +16,7 @@ pub(super) enum Kind {
     Mask,
 }
 
-/// A prefix or mask of `scheme://host[:port]/path`; it holds whatever the query.
+/// A prefix or mask of `host[:port]/path`; it holds whatever the query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
     pub(super) kind: Kind,

@@ -1,6 +1,7 @@
 //! URLs as purges compare them with keys.
 //!
-//! Both sides are percent-decoded once: whoever purges `/~a` means what visitors ask for as `/%7Ea` too. Two
+//! The scheme doesn't count: what visitors ask for by HTTPS may reach the edge as HTTP, behind whatever ends
+//! their TLS. Both sides are percent-decoded once: whoever purges `/~a` means what visitors ask for as `/%7Ea` too. Two
 //! URLs that only differ in what is encoded are purged together.
 
 use std::hash::Hasher as _;
@@ -12,12 +13,10 @@ use crate::key::KeyParts;
 /// Where something is, in the form of a key: lower-case host without port, raw path, raw query.
 #[derive(Clone, Copy, Debug)]
 pub struct PurgeUrl<'a> {
-    /// `http` or `https`.
-    pub scheme: &'a [u8],
-    /// Lower case, without port.
+    /// Without port.
     pub host: &'a [u8],
-    /// The port, the scheme's own where none was given.
-    pub port: u16,
+    /// The port, where it isn't the scheme's own.
+    pub port: Option<u16>,
     /// The path of the key.
     pub path: &'a [u8],
     /// What of the query is in the key.
@@ -26,10 +25,10 @@ pub struct PurgeUrl<'a> {
 
 impl<'a> From<&KeyParts<'a>> for PurgeUrl<'a> {
     fn from(key: &KeyParts<'a>) -> Self {
+        let own = matches!((key.scheme, key.port), (b"http", 80) | (b"https", 443));
         Self {
-            scheme: key.scheme,
             host: key.host,
-            port: key.port,
+            port: (!own).then_some(key.port),
             path: key.path,
             query: key.query,
         }
@@ -44,9 +43,8 @@ impl PurgeUrl<'_> {
             hasher.write_usize(bytes.len());
             hasher.write(bytes);
         };
-        part(self.scheme);
-        part(self.host);
-        part(&self.port.to_le_bytes());
+        part(&self.host.to_ascii_lowercase());
+        part(&self.port.unwrap_or(0).to_le_bytes());
         let mut decoded = Vec::with_capacity(self.path.len());
         decode(self.path, &mut decoded);
         part(&decoded);
@@ -58,16 +56,13 @@ impl PurgeUrl<'_> {
         (hasher.finish() >> 34) as u32
     }
 
-    /// `scheme://host[:port]/path`, decoded, without the query: what prefixes and masks are compared with.
+    /// `host[:port]/path`, decoded, without the query: what prefixes and masks are compared with.
     pub(super) fn text(&self) -> Vec<u8> {
-        let mut text = Vec::with_capacity(self.host.len() + self.path.len() + 16);
-        text.extend_from_slice(self.scheme);
-        text.extend_from_slice(b"://");
-        text.extend_from_slice(self.host);
-        let own = matches!((self.scheme, self.port), (b"http", 80) | (b"https", 443));
-        if !own {
+        let mut text = Vec::with_capacity(self.host.len() + self.path.len() + 6);
+        text.extend(self.host.iter().map(u8::to_ascii_lowercase));
+        if let Some(port) = self.port {
             text.push(b':');
-            text.extend_from_slice(self.port.to_string().as_bytes());
+            text.extend_from_slice(port.to_string().as_bytes());
         }
         decode(self.path, &mut text);
         text
@@ -75,7 +70,7 @@ impl PurgeUrl<'_> {
 }
 
 /// Percent-decodes once; what isn't an encoded byte stays as it is.
-pub(super) fn decode(bytes: &[u8], out: &mut Vec<u8>) {
+pub fn decode(bytes: &[u8], out: &mut Vec<u8>) {
     let mut rest = bytes;
     while let Some((first, after)) = rest.split_first() {
         if *first == b'%'
@@ -103,9 +98,8 @@ mod tests {
 
     fn url<'a>(path: &'a str, query: Option<&'a str>) -> PurgeUrl<'a> {
         PurgeUrl {
-            scheme: b"https",
             host: b"a.example",
-            port: 443,
+            port: None,
             path: path.as_bytes(),
             query: query.map(str::as_bytes),
         }
@@ -130,15 +124,7 @@ mod tests {
             (
                 url("/a", None),
                 PurgeUrl {
-                    port: 8443,
-                    ..url("/a", None)
-                },
-            ),
-            (
-                url("/a", None),
-                PurgeUrl {
-                    scheme: b"http",
-                    port: 80,
+                    port: Some(8443),
                     ..url("/a", None)
                 },
             ),
@@ -149,12 +135,12 @@ mod tests {
     }
 
     #[test]
-    fn the_text_has_no_port_that_is_the_schemes_own() {
-        assert_eq!(url("/a%2fb", Some("q")).text(), b"https://a.example/a/b");
+    fn the_text_has_a_port_only_where_it_is_not_the_schemes_own() {
+        assert_eq!(url("/a%2fb", Some("q")).text(), b"a.example/a/b");
         let other = PurgeUrl {
-            port: 8443,
+            port: Some(8443),
             ..url("/", None)
         };
-        assert_eq!(other.text(), b"https://a.example:8443/");
+        assert_eq!(other.text(), b"a.example:8443/");
     }
 }

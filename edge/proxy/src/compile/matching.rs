@@ -1,5 +1,7 @@
 use breakwater_edge_config::{HeaderMatch, HeaderValueMatch, PathMatch, RequestMatch};
 
+use breakwater_edge_cache::percent_decode;
+
 use crate::wire::{Fields, Name, RequestHead};
 
 /// A compiled request match.
@@ -50,6 +52,28 @@ impl Matcher {
             && self.headers.iter().all(|header| header.holds(&head.fields))
     }
 
+    /// True when some request for this path may match. What is encoded in the path counts as what it stands for.
+    pub(crate) fn may_match(&self, path: &[u8]) -> bool {
+        match &self.path {
+            Path::Any => true,
+            Path::Exact(exact) => decoded(path) == decoded(exact),
+            Path::Prefix(prefix) => is_segment_prefix(&decoded(prefix), &decoded(path)),
+        }
+    }
+
+    /// True when some request for a path that begins with this one may match.
+    pub(crate) fn may_match_below(&self, prefix: &[u8]) -> bool {
+        let below = decoded(prefix);
+        match &self.path {
+            Path::Any => true,
+            Path::Exact(exact) => decoded(exact).starts_with(&below),
+            Path::Prefix(prefix) => {
+                let prefix = decoded(prefix);
+                prefix.starts_with(&below) || below.starts_with(&prefix)
+            }
+        }
+    }
+
     /// The prefix that a rewrite replaces, without its trailing slash.
     pub(crate) fn prefix(&self) -> Option<&[u8]> {
         match &self.path {
@@ -57,6 +81,12 @@ impl Matcher {
             _ => None,
         }
     }
+}
+
+fn decoded(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len());
+    percent_decode(path, &mut out);
+    out
 }
 
 fn is_segment_prefix(prefix: &[u8], path: &[u8]) -> bool {

@@ -10,6 +10,7 @@ mod hotlink;
 mod matching;
 mod nets;
 mod policies;
+mod purge;
 mod rates;
 mod route;
 mod security;
@@ -17,6 +18,7 @@ mod site;
 
 pub use directory::{Change, Directory, Snapshot};
 pub use policies::Shared;
+pub use purge::PurgeTargetError;
 pub use site::{CompileError, Site};
 
 pub(crate) use cors::Cors;

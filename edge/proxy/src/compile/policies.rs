@@ -182,6 +182,7 @@ impl EffectiveCache {
             return Ok(Box::default());
         };
         let host = route.rewrite.as_ref().and_then(|rewrite| rewrite.host.as_deref());
+        let path = route.rewrite.as_ref().and_then(|rewrite| rewrite.path.as_ref());
         let header = site
             .origins
             .iter()
@@ -194,6 +195,13 @@ impl EffectiveCache {
             &site.request_headers,
             &route.request_headers,
             &self.0.policy.id,
+            // Where all paths become one, which they are says what the entry stands for.
+            path.map(|path| {
+                (
+                    path,
+                    matches!(path, config::PathRewrite::Full(_)).then_some(&route.matches.path),
+                )
+            }),
         );
         let strict = [u8::from(self.0.policy.strict_headers)];
         let asked = format!("{asked:?}");

@@ -126,6 +126,20 @@ impl PathChange {
 }
 
 impl Route {
+    /// The path that is in the key: the visitor's own, so that a purge finds what visitors ask for; where all
+    /// are rewritten to one, that one.
+    pub(crate) fn key_path<'p>(&'p self, path: &'p [u8]) -> &'p [u8] {
+        match &self.path {
+            Some(PathChange::Full(full)) => full,
+            _ => path,
+        }
+    }
+
+    /// Whether a request for this path may come here, as it is written or decoded.
+    pub(crate) fn may_serve(&self, path: &[u8]) -> bool {
+        self.matcher.may_match(path)
+    }
+
     pub(crate) fn compile(
         route: &config::Route,
         site: &config::SiteConfig,

@@ -186,7 +186,7 @@ impl Site {
     }
 
     /// The site as the process's cache sees it.
-    pub(crate) fn cache_site(&self, cache: &Cache) -> &Arc<breakwater_edge_cache::Site> {
+    pub fn cache_site(&self, cache: &Cache) -> &Arc<breakwater_edge_cache::Site> {
         self.in_cache
             .get_or_init(|| cache.site(self.config.uid.as_bytes()))
     }

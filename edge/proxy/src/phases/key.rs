@@ -27,7 +27,6 @@ pub(crate) fn write(cx: &Context<'_, '_>, site: &Site, route: &Route, of: KeyOf,
     let port = cx.port(scratch);
     let Scratch {
         host,
-        target,
         query,
         key: builder,
         bytes,
@@ -35,11 +34,6 @@ pub(crate) fn write(cx: &Context<'_, '_>, site: &Site, route: &Route, of: KeyOf,
         ..
     } = scratch;
     let body = state.body.as_ref().filter(|_| of == KeyOf::Request);
-    let rewritten = route.path.as_ref().map(|path| {
-        target.clear();
-        path.write(cx.head.path(), target);
-        target.as_slice()
-    });
     let kept = self::query(cx.head, key, query);
     let builder = builder.start(
         site.cache_site(&cx.shared.cache),
@@ -49,7 +43,7 @@ pub(crate) fn write(cx: &Context<'_, '_>, site: &Site, route: &Route, of: KeyOf,
             host: host.as_bytes(),
             port,
             method: body.map_or(MethodClass::Get, RequestBody::class),
-            path: rewritten.unwrap_or(cx.head.path()),
+            path: route.key_path(cx.head.path()),
             query: kept,
         },
     );
@@ -99,7 +93,7 @@ pub(crate) fn query<'q>(head: &'q RequestHead<'_>, key: &CacheKey, out: &'q mut 
     select(head.query_with_mark().strip_prefix(b"?")?, key, out)
 }
 
-fn select<'q>(whole: &'q [u8], key: &CacheKey, out: &'q mut Vec<u8>) -> Option<&'q [u8]> {
+pub(crate) fn select<'q>(whole: &'q [u8], key: &CacheKey, out: &'q mut Vec<u8>) -> Option<&'q [u8]> {
     if matches!(key.query, QueryKey::All) && !key.sort_query {
         return Some(whole);
     }

@@ -23,6 +23,7 @@ mod parsers;
 mod poisoning;
 mod policies;
 mod properties;
+mod purging;
 mod ranges;
 mod routing;
 mod sites;

@@ -144,6 +144,8 @@ fn config(input: &SiteInput<'_>, out: &mut Rendered) -> SiteConfig {
         rates: Vec::new(),
         cache: None,
         shared: input.shared.clone(),
+        // Filled when purges are objects too.
+        purges: None,
         debug_headers: *debug_headers,
     }
 }

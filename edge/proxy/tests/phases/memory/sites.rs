@@ -29,6 +29,7 @@ pub(crate) fn site(name: &str, host: &str) -> SiteConfig {
         rates: Vec::new(),
         cache: None,
         shared: Vec::new(),
+        purges: None,
         debug_headers: false,
     }
 }

@@ -1,6 +1,7 @@
 //! The bytes of a stored answer: all of them, or parts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -17,6 +18,9 @@ pub(crate) struct Body {
     content: Content,
     /// Length of the whole.
     len: u64,
+    /// Where it stands on the disk: the segment's number plus one, and the offset; 0: nowhere.
+    segment: AtomicU32,
+    segment_at: AtomicU64,
     charge: Charge,
 }
 
@@ -54,8 +58,30 @@ impl Body {
         Self {
             content: Content::Blocks(blocks.into_boxed_slice()),
             len: len as u64,
+            segment: AtomicU32::new(0),
+            segment_at: AtomicU64::new(0),
             charge,
         }
+    }
+
+    /// Its blocks, where it is one of blocks, and so whole.
+    pub(crate) fn blocks(&self) -> Option<&[Bytes]> {
+        match &self.content {
+            Content::Blocks(blocks) => Some(blocks),
+            Content::Parts(_) => None,
+        }
+    }
+
+    /// Segment and offset, where it stands on the disk.
+    pub(crate) fn place(&self) -> Option<(u32, u64)> {
+        let segment = self.segment.load(Ordering::Acquire).checked_sub(1)?;
+        Some((segment, self.segment_at.load(Ordering::Relaxed)))
+    }
+
+    /// It stands there now. Only the thread that writes to the disk says so, or who has just read it.
+    pub(crate) fn set_place(&self, segment: u32, at: u64) {
+        self.segment_at.store(at, Ordering::Relaxed);
+        self.segment.store(segment.saturating_add(1), Ordering::Release);
     }
 
     /// A body of `len` bytes of which only `known` is there, from `start`.
@@ -68,6 +94,8 @@ impl Body {
         Self {
             content: Content::Parts(parts.into_boxed_slice()),
             len,
+            segment: AtomicU32::new(0),
+            segment_at: AtomicU64::new(0),
             charge,
         }
     }

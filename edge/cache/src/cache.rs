@@ -235,6 +235,8 @@ impl Cache {
                 fill.invalidated.store(true, Ordering::Release);
             }
         }
+        // Then the disk: what is read from it from now on is dropped, what was before is found below.
+        self.shared.forget_on_disk(key.hash);
         if let Some(shard) = self.shared.shard(key.hash) {
             shard
                 .read()

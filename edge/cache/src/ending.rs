@@ -87,7 +87,7 @@ impl FillWriter {
             None => parts,
             Some(part) => shared.with_other_parts(parts, part)?,
         };
-        shared.insert(Arc::new(Entry::new(parts, &shared.budget)))
+        shared.insert(&Arc::new(Entry::new(parts, &shared.budget)))
     }
 
     /// The origin failed before its head: what is stored stands in, where the rules allow it

@@ -93,6 +93,16 @@ impl Fields {
             .map(|(_, value)| value)
     }
 
+    /// As it is kept.
+    pub(crate) fn block(&self) -> &[u8] {
+        &self.block
+    }
+
+    /// What [`block`](Self::block) gave.
+    pub(crate) fn from_block(block: &[u8]) -> Self {
+        Self { block: block.into() }
+    }
+
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         self.block.len()

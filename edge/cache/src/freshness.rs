@@ -83,6 +83,8 @@ pub struct Lifetime {
     pub initial_age_ms: u64,
     /// The monotonic clock when it came.
     pub received_mono_ms: u64,
+    /// The wall clock then, for who reads it in another process.
+    pub received_wall_ms: u64,
     /// The origin's date, or when it came; seconds since the epoch. The newest variant wins a tie.
     pub date_secs: u64,
     /// Never used without asking the origin (`no-cache`).
@@ -336,6 +338,7 @@ impl Statement<'_> {
             fresh_ms: fresh.ms,
             initial_age_ms: self.initial_age_ms(),
             received_mono_ms: self.head.received.mono_ms(),
+            received_wall_ms: self.head.received.wall_ms,
             date_secs: self.date_secs(),
             always_validate,
             stale_allowed,

@@ -22,6 +22,7 @@ mod cursor;
 mod date;
 mod dictionary;
 mod directives;
+mod disk;
 mod ending;
 mod entry;
 mod etag;
@@ -62,6 +63,7 @@ pub use date::{DateWriter, parse_http_date};
 pub use directives::{
     MAX_DELTA_SECS, Qualified, RequestDirectives, ResponseDirectives, parse_age, parse_delta_secs,
 };
+pub use disk::{DiskConfig, DiskError, DiskStats, Load, seed_in};
 pub use ending::Finished;
 pub use entry::Hit;
 pub use etag::ETag;

@@ -2,8 +2,8 @@
 //! budget.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -11,6 +11,7 @@ use crate::budget::{Budget, Charge, Held};
 use crate::cache::{Begin, BeginRequest};
 use crate::cache_status::Fwd;
 use crate::config::{CacheConfig, FillLimits, UnusableConfig};
+use crate::disk::Disk;
 use crate::entry::{Entry, Hit};
 use crate::fields::{Fields, FieldsView};
 use crate::fill::{FILL_BYTES, Fill, State};
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) limits: FillLimits,
     hit_for_miss_secs: u64,
     pub(crate) advice_interval_ms: u64,
+    /// The second tier, once it is open.
+    pub(crate) disk: OnceLock<Arc<Disk>>,
     /// The shard that gives up an entry next.
     hand: AtomicUsize,
     /// The tables of fixed size.
@@ -82,6 +85,7 @@ impl Shared {
             limits: config.fill,
             hit_for_miss_secs: config.hit_for_miss_secs,
             advice_interval_ms: config.advice_interval_ms,
+            disk: OnceLock::new(),
             hand: AtomicUsize::new(0),
         })
     }
@@ -195,7 +199,7 @@ impl Shared {
         self.marks.has(hash, now.mono_ms() / 1_000)
     }
 
-    pub(crate) fn insert(&self, entry: Arc<Entry>) -> Result<(), Reason> {
+    pub(crate) fn insert(&self, entry: &Arc<Entry>) -> Result<(), Reason> {
         if entry.bytes() > self.max_entry_bytes() {
             return Err(Reason::TooLarge);
         }
@@ -203,8 +207,11 @@ impl Shared {
             return Err(Reason::NoMemory);
         };
         let mut gone = Vec::new();
-        shard.write().insert(entry, &mut gone);
+        shard.write().insert(Arc::clone(entry), &mut gone);
         drop(gone);
+        if let Some(disk) = self.disk.get() {
+            disk.offer(entry);
+        }
         self.make_room();
         Ok(())
     }
@@ -222,6 +229,25 @@ impl Shared {
         })
     }
 
+    /// Takes what was read from the disk, unless memory has something for the same requests: that is newer.
+    pub(crate) fn insert_loaded(&self, entry: Arc<Entry>) {
+        let Some(shard) = self.shard(entry.hash) else {
+            return;
+        };
+        let mut gone = Vec::new();
+        {
+            let mut shard = shard.write();
+            let known = shard
+                .variants(entry.hash, &entry.key)
+                .any(|other| other.vary == entry.vary);
+            if !known {
+                shard.insert(entry, &mut gone);
+            }
+        }
+        drop(gone);
+        self.make_room();
+    }
+
     /// One entry takes no more than half the memory.
     pub(crate) fn max_entry_bytes(&self) -> usize {
         self.budget.max_bytes / 2
@@ -232,6 +258,14 @@ impl Shared {
             .shard(entry.hash)
             .and_then(|shard| shard.write().remove_entry(entry));
         drop(removed);
+        self.forget_on_disk(entry.hash);
+    }
+
+    /// What is on the disk under a key isn't used any more.
+    pub(crate) fn forget_on_disk(&self, hash: u128) {
+        if let Some(disk) = self.disk.get() {
+            disk.forget(hash);
+        }
     }
 
     /// Evicts until the bound holds. False: there is nothing left to evict, and it doesn't.
@@ -246,5 +280,13 @@ impl Shared {
             empty = if evicted.is_some() { 0 } else { empty + 1 };
         }
         true
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(disk) = self.disk.get() {
+            disk.stop();
+        }
     }
 }

@@ -99,6 +99,20 @@ impl Tags {
         self.hashes.iter().map(|hash| hash >> 2)
     }
 
+    /// As they are kept.
+    pub(crate) fn stored(&self) -> &[u32] {
+        &self.hashes
+    }
+
+    /// What [`stored`](Self::stored) gave.
+    pub(crate) fn from_stored(hashes: Vec<u32>, any: bool, exposed: bool) -> Self {
+        Self {
+            hashes: hashes.into_boxed_slice(),
+            any,
+            exposed,
+        }
+    }
+
     pub(crate) fn heap_bytes(&self) -> usize {
         size_of_val(&*self.hashes)
     }

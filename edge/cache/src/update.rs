@@ -55,7 +55,7 @@ impl FillWriter {
         };
         let (updated, shared) = self.updated(&entry, (&head, answer.fields), request, rules);
         let shared = match shared {
-            Ok(()) => self.fill.shared.insert(Arc::clone(&updated)),
+            Ok(()) => self.fill.shared.insert(&updated),
             Err(reason) => {
                 if takes_out(&head, rules) {
                     self.fill.shared.remove(&entry);

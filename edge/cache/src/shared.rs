@@ -277,6 +277,9 @@ impl Shared {
             }
             let at = self.hand.fetch_add(1, Ordering::Relaxed) % self.shards.len();
             let evicted = self.shards.get(at).and_then(|shard| shard.0.write().evict());
+            if let (Some(entry), Some(disk)) = (&evicted, self.disk.get()) {
+                disk.offer_evicted(entry);
+            }
             empty = if evicted.is_some() { 0 } else { empty + 1 };
         }
         true

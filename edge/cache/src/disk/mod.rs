@@ -94,6 +94,8 @@ pub struct DiskStats {
     pub max_bytes: u64,
     /// Bytes of the index in memory; part of the cache's.
     pub index_bytes: usize,
+    /// What waits to be written, or is being.
+    pub waiting: usize,
     /// Entries written.
     pub written: u64,
     /// Entries not written: too many waited, or none may be written after a failure.

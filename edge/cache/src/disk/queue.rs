@@ -98,6 +98,12 @@ impl<T> Queue<T> {
         self.changed.notify_all();
     }
 
+    /// Jobs that wait, and the one that was taken last.
+    pub(super) fn len(&self) -> usize {
+        let state = self.state.lock();
+        state.jobs.len() + usize::from(state.busy)
+    }
+
     /// Whether every job that was added is done. With several takers it only says that none waits.
     pub(super) fn is_idle(&self) -> bool {
         let state = self.state.lock();

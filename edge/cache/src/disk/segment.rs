@@ -94,7 +94,7 @@ impl Segment {
             at += part.len() as u64;
         }
         self.len.store(at.next_multiple_of(ALIGN), Ordering::Relaxed);
-        if at - self.dropped.load(Ordering::Relaxed) >= DROP_BYTES {
+        if at.saturating_sub(self.dropped.load(Ordering::Relaxed)) >= DROP_BYTES {
             self.drop_behind(at)?;
         }
         Ok(())
@@ -104,13 +104,15 @@ impl Segment {
     fn drop_behind(&self, to: u64) -> io::Result<()> {
         self.file.sync_data()?;
         let from = self.dropped.swap(to, Ordering::Relaxed);
-        self.forget_pages(from, to - from);
+        self.forget_pages(from, to.saturating_sub(from));
         Ok(())
     }
 
     /// Drops a part of the file from the page cache; advice, that may fail.
     pub(super) fn forget_pages(&self, at: u64, len: u64) {
-        let _ = fadvise(&self.file, at, std::num::NonZeroU64::new(len), Advice::DontNeed);
+        if let Some(len) = std::num::NonZeroU64::new(len) {
+            let _ = fadvise(&self.file, at, Some(len), Advice::DontNeed);
+        }
     }
 
     /// Writes the table: the segment is complete.

@@ -68,8 +68,8 @@ pub(super) fn add(counter: &AtomicU64) {
 
 impl Counts {
     pub(super) fn failed(&self, counter: &AtomicU64, error: &io::Error) {
-        add(counter);
         *self.last_error.lock() = Some(error.to_string());
+        add(counter);
     }
 }
 
@@ -198,6 +198,17 @@ impl Disk {
         }
     }
 
+    /// Takes an entry that memory gives up, if the file that had it has gone.
+    pub(crate) fn offer_evicted(&self, entry: &Arc<Entry>) {
+        let lives = entry
+            .body
+            .place()
+            .is_some_and(|(id, _)| self.segments.read().contains_key(&id));
+        if !lives && !self.index.has(fingerprint(entry.hash)) {
+            self.offer(entry);
+        }
+    }
+
     /// Nothing of this key is found any more, now or after a restart.
     pub(crate) fn forget(&self, hash: u128) {
         self.loads.cancel(hash);
@@ -259,6 +270,7 @@ impl Disk {
             used_bytes: self.used_bytes(),
             max_bytes: self.config.max_bytes,
             index_bytes: self.index.account(),
+            waiting: self.writes.len(),
             written: count(written),
             dropped: count(dropped),
             kept: count(kept),

@@ -70,6 +70,24 @@ impl FillWriter {
         Ok(())
     }
 
+    /// A 200 to a HEAD for what is stored (RFC 9111 §4.3.5), which this writer was begun with as stale. Where a
+    /// validator and the length say that it is the same, it gets the new fields and a new life; where they say
+    /// that it isn't, it is validated before it is used again. Without a validator nothing is known.
+    pub fn learn_from_head(self, answer: &NotModified<'_>, request: RequestFacts, rules: &StoreRules) {
+        let Some(entry) = self.stale.as_ref().map(|hit| Arc::clone(hit.entry.entry())) else {
+            return;
+        };
+        // What one visitor is told says nothing of what others would be.
+        if request.authorization || request.unkeyed_cookie {
+            return;
+        }
+        match compare(&entry, answer.fields) {
+            Some(true) => drop(self.not_modified(answer, request, rules)),
+            Some(false) => entry.invalidate(),
+            None => {}
+        }
+    }
+
     fn updated(
         &self,
         entry: &Arc<Entry>,
@@ -135,6 +153,22 @@ fn is_about(entry: &Entry, answer: &dyn FieldsView) -> bool {
         Some(new) => new.is_some() && new == entry.fields.get(b"last-modified").and_then(parse_http_date),
         None => true,
     }
+}
+
+/// Whether the head of a whole answer is that of what is stored; `None` where nothing says so.
+fn compare(entry: &Entry, answer: &dyn FieldsView) -> Option<bool> {
+    let stored = |name: &[u8]| entry.fields.get(name);
+    let etag = answer.first(b"etag").map(|etag| stored(b"etag") == Some(etag));
+    let modified = answer
+        .first(b"last-modified")
+        .map(|modified| stored(b"last-modified") == Some(modified));
+    let length = answer
+        .first(b"content-length")
+        .map(|length| length == entry.body_len().to_string().as_bytes());
+    if [etag, modified, length].contains(&Some(false)) {
+        return Some(false);
+    }
+    etag.or(modified)
 }
 
 /// The stored fields, each name that the 304 has replaced by its lines (RFC 9111 §3.2).

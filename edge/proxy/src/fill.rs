@@ -301,7 +301,7 @@ impl Fill {
 
 /// True when the origin chose its answer by a field that tells it of one visitor and that this edge writes:
 /// the visitors' own fields, by which variants are found, don't show it.
-fn varies_by_what_we_write(fields: &Fields<'_>) -> bool {
+pub(crate) fn varies_by_what_we_write(fields: &Fields<'_>) -> bool {
     let mut found = false;
     for line in fields.all(Name::Vary) {
         list_members(line, |name| {

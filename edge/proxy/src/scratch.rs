@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use breakwater_edge_cache::{CacheStatus, Held, Hit, KeyBuilder, Now};
+use breakwater_edge_cache::{CacheStatus, FillWriter, Held, Hit, KeyBuilder, Now};
 
 use crate::compile::{Route, Site};
 use crate::fill::Report;
@@ -52,6 +52,10 @@ pub(crate) struct State {
     pub(crate) cache: Option<CacheStatus>,
     /// What is stored, stale, and may be sent if the origin that is asked fails.
     pub(crate) stand_in: Option<Hit>,
+    /// What is stored, stale, and what a HEAD that is passed on may tell of it.
+    pub(crate) questioned: Option<Box<FillWriter>>,
+    /// When the last attempt at the origin was sent, fills left aside.
+    pub(crate) sent: Now,
     /// Attempts at the origin so far, fills left aside.
     pub(crate) attempts: u8,
     pub(crate) retries: Retries,

@@ -2,17 +2,18 @@
 
 use std::hash::Hasher as _;
 
-use breakwater_edge_cache::{CacheStatus, Reason as CacheReason};
+use breakwater_edge_cache::{CacheStatus, NotModified, Reason as CacheReason, RequestFacts};
 use breakwater_edge_config::{Balancing, Endpoints, HashKey, HostHeader, Origin, OriginProtocol};
 use siphasher::sip::SipHasher13;
 
 use super::forwarding::{self, Purpose};
 use super::lookup::Target;
 use super::parse::is_well_formed;
-use super::{Context, decorate, invalidate, key, prepare, serve};
+use super::{Context, cookies, decorate, invalidate, key, prepare, serve};
 use crate::boundary::Step;
 use crate::compile::Route;
 use crate::facts::Protocol;
+use crate::fill::varies_by_what_we_write;
 use crate::plan::{BodyMode, FetchPlan, OriginFailure};
 use crate::reason::Reason;
 use crate::reply::Exit;
@@ -27,7 +28,17 @@ pub(crate) fn pass(
     discard_body: bool,
     scratch: &mut Scratch,
 ) -> Result<Step, Exit> {
-    let mut plan = plan(cx, target, Purpose::Pass, scratch)?;
+    // What is to be learned of the stored answer is asked for as that was: a field that one visitor sends must not
+    // change it for all.
+    let purpose = match &scratch.state.questioned {
+        Some(writer) => {
+            writer.mark_sent();
+            Purpose::Store(target.rules())
+        }
+        None => Purpose::Pass,
+    };
+    scratch.state.sent = cx.now;
+    let mut plan = plan(cx, target, purpose, scratch)?;
     plan.body = match cx.head.body {
         _ if let Some(body) = &scratch.state.body => BodyMode::Whole(body.bytes.clone()),
         body if discard_body && body.may_have_bytes() => BodyMode::Discard,
@@ -166,6 +177,7 @@ pub(crate) fn answer(
     {
         return Ok(step);
     }
+    learn(cx, answer, scratch);
     invalidate::run(cx, answer, scratch);
     prepare::passed(cx.head, answer, cx.now, &mut scratch.response);
     decorate::hide_tags(cx, scratch);
@@ -175,6 +187,27 @@ pub(crate) fn answer(
     }
     decorate::run(cx, scratch);
     Ok(Step::Stream)
+}
+
+/// Tells the cache what the answer to a HEAD says of what is stored.
+fn learn(cx: &Context<'_, '_>, answer: &OriginHead<'_>, scratch: &mut Scratch) {
+    let Some(writer) = scratch.state.questioned.take().filter(|_| answer.status == 200) else {
+        return;
+    };
+    let Some(route) = cx.site(scratch).and_then(|site| scratch.state.route(site)) else {
+        return;
+    };
+    let rules = &route.cache.0;
+    let keyed = cookies::all_keyed(&cx.head.fields, &rules.policy.key);
+    let told = NotModified {
+        fields: &answer.fields,
+        sent: scratch.state.sent,
+        received: cx.now,
+    };
+    let facts = RequestFacts::of(&cx.head.fields, true, keyed);
+    if !varies_by_what_we_write(&answer.fields) {
+        writer.learn_from_head(&told, facts, &rules.store);
+    }
 }
 
 /// Statuses that a stale answer may stand in for (RFC 5861 §4).
@@ -200,6 +233,7 @@ pub(crate) fn failure(
 ) -> Result<Step, Exit> {
     if scratch.state.retries.take(failure) {
         scratch.state.attempts += 1;
+        scratch.state.sent = cx.now;
         return Ok(Step::Retry);
     }
     stand_in(cx, scratch).ok_or_else(|| failure.kind.reason().into())

@@ -33,7 +33,7 @@ pub(crate) struct Target<'r> {
 }
 
 impl<'r> Target<'r> {
-    fn rules(&self) -> &'r Arc<CacheRules> {
+    pub(crate) fn rules(&self) -> &'r Arc<CacheRules> {
         &self.route.cache.0
     }
 
@@ -159,6 +159,7 @@ fn stale(
         return if is_one_range(cx) {
             Ok(begin_part(cx, target, scratch))
         } else if passes_alone(cx) {
+            question(cx, target, &stale.hit, scratch);
             fetch::pass(cx, target, true, scratch)
         } else {
             Ok(begin(cx, target, Some(&stale.hit), BeginMode::Shared, scratch))
@@ -182,6 +183,25 @@ fn stale(
         ..CacheStatus::new(Served::Hit)
     };
     Ok(serve::hit(cx, stale.hit, status, fill, scratch))
+}
+
+/// What a HEAD is answered tells something of what is stored (RFC 9111 §4.3.5).
+fn question(cx: &Context<'_, '_>, target: Target<'_>, hit: &Hit, scratch: &mut Scratch) {
+    if cx.head.method != b"HEAD" || is_conditional(cx) {
+        return;
+    }
+    let cache = &cx.shared.cache;
+    let begun = cache.begin(&BeginRequest {
+        site: target.site.cache_site(cache),
+        key: cache.key(&scratch.key),
+        fields: &cx.head.fields,
+        stale: Some(hit),
+        mode: BeginMode::Alone,
+        now: cx.now,
+    });
+    if let Begin::Lead(writer, _nobody_reads) = begun {
+        scratch.state.questioned = Some(Box::new(writer));
+    }
 }
 
 fn miss(

@@ -305,3 +305,77 @@ fn a_fresh_answer_that_a_request_questions_stands_in_for_an_origin_that_fails() 
     }
     assert_eq!(world.got(client).body, "hello");
 }
+
+/// RFC 9111 §4.3.5.
+#[test]
+fn what_a_head_is_answered_tells_of_what_is_stored() {
+    type Row = (u16, &'static [(&'static str, &'static str)], &'static str);
+    let stored = [
+        ("cache-control", "max-age=10, stale-if-error=600"),
+        ("etag", "\"1\""),
+        ("x-old", "1"),
+    ];
+    // Fields of the answer, and whether what is stored is fresh again, or questioned, or as it was.
+    let table: &[Row] = &[
+        (200, &[("etag", "\"1\""), ("content-length", "3")], "fresh"),
+        (200, &[("etag", "\"1\"")], "fresh"),
+        (200, &[("etag", "\"2\""), ("content-length", "3")], "questioned"),
+        (200, &[("etag", "\"1\""), ("content-length", "4")], "questioned"),
+        (
+            200,
+            &[("last-modified", "Thu, 28 May 2026 10:00:00 GMT")],
+            "questioned",
+        ),
+        (200, &[("content-length", "3")], "as it was"),
+        (200, &[], "as it was"),
+        (404, &[("etag", "\"2\"")], "as it was"),
+    ];
+    for (status, fields, expected) in table {
+        let mut world = World::shop(|_| ());
+        world.exchange(Request::get("/"), &Answer::new(200, &stored, "old"));
+        world.wait(Duration::from_secs(20));
+        let mut lines = vec![("cache-control", "max-age=100"), ("x-new", "1")];
+        lines.extend_from_slice(fields);
+        let head = Request::new("HEAD", "shop.example", "/").with("x-forwarded-host", "evil");
+        let client = world.open(head);
+        assert_eq!(world.asked[1].line(), "HEAD shop.example /");
+        assert_eq!(
+            world.asked[1].field("x-forwarded-host").as_deref(),
+            Some("shop.example")
+        );
+        world.head(1, &Answer::new(*status, &lines, ""), BodyHint::None);
+        assert_eq!(world.got(client).status, *status);
+        if *expected == "fresh" {
+            let got = world.refused(Request::get("/"));
+            assert_eq!(
+                (got.body.as_str(), got.field("x-new").as_deref()),
+                ("old", Some("1"))
+            );
+            assert_eq!(got.field("x-old").as_deref(), Some("1"));
+        } else {
+            let client = world.open(Request::get("/"));
+            world.fail(2, FailureKind::Dns);
+            let stands_in = world.got(client).status == 200;
+            assert_eq!(stands_in, *expected == "as it was", "{status} {fields:?}");
+        }
+    }
+}
+
+#[test]
+fn what_one_visitors_head_is_answered_tells_nothing() {
+    for (name, value) in [
+        ("authorization", "Basic x"),
+        ("cookie", "a=b"),
+        ("if-none-match", "\"2\""),
+    ] {
+        let mut world = World::shop(|_| ());
+        world.exchange(Request::get("/"), &fresh("old"));
+        world.wait(Duration::from_secs(100));
+        let head = Request::new("HEAD", "shop.example", "/").with(name, value);
+        world.open(head);
+        let answer = [("cache-control", "public, max-age=100"), ("etag", "\"1\"")];
+        world.head(1, &Answer::new(200, &answer, ""), BodyHint::None);
+        world.open(Request::get("/"));
+        assert_eq!(world.asked.len(), 3, "{name}");
+    }
+}

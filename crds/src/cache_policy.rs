@@ -88,7 +88,8 @@ pub struct CachePolicySpec {
     /// Large files in pieces.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slices: Option<Slices>,
-    /// What is fetched before the first visitor asks.
+    /// Paths, with queries, that each edge fetches when the site becomes active, changes or was purged: at each of its
+    /// hosts but wildcards. At most 1,024 requests a site.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 256),

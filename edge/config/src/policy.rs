@@ -128,6 +128,9 @@ pub struct CachePolicy {
     /// Requests that neither use nor fill the cache: any of these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bypass: Vec<RequestMatch>,
+    /// Paths with their queries that are fetched before the first visitor asks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prewarm: Vec<String>,
     /// Largest body that is stored.
     pub max_object_bytes: u64,
     /// Forward only the fields that are in the key, and those that HTTP needs, on requests whose answer may
@@ -149,6 +152,7 @@ impl CachePolicy {
             key: CacheKey::default(),
             ttl: Ttl::default(),
             bypass: Vec::new(),
+            prewarm: Vec::new(),
             max_object_bytes: 64 << 20,
             strict_headers: false,
             tags: None,

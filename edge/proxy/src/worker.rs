@@ -67,6 +67,16 @@ impl Worker {
         phases::begin(&self.context(conn, head, now, &view), scratch)
     }
 
+    /// Begins a request of the edge's own, which fetches what visitors will ask for ([`Site::warm`]). It goes the
+    /// way of a visitor's, but for the phases that are about who a visitor is and what one may do.
+    ///
+    /// [`Site::warm`]: crate::compile::Site::warm
+    pub fn on_warm(&self, conn: &ConnFacts, head: &RequestHead<'_>, now: Now, scratch: &mut Scratch) -> Step {
+        let view = self.view();
+        scratch.begin(Arc::clone(&view), now);
+        phases::warm(&self.context(conn, head, now, &view), scratch)
+    }
+
     /// Goes on with a request whose last step waited for this event.
     pub fn on_event(
         &self,

@@ -27,6 +27,7 @@ mod steps;
 mod tls;
 mod unread;
 mod upgrade;
+mod warm;
 mod worker;
 
 pub(crate) use certificates::Certificates;

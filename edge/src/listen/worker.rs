@@ -16,7 +16,7 @@ use super::bell::Bell;
 use super::drain::{Drain, begun, expired};
 use super::h1::Desk;
 use super::sockets::Listener;
-use super::{Certificates, accept};
+use super::{Certificates, accept, warm};
 use crate::handover::Place;
 use crate::observe::{Counters, LineBuffer, Recorder};
 use crate::options::{Http1, Limits};
@@ -339,10 +339,14 @@ fn pin(core: usize) {
 }
 
 async fn run(local: Rc<Local>, listeners: Vec<Listener>) {
+    let ports = warm::Ports::of(&listeners);
     let accepting: Vec<_> = listeners
         .into_iter()
         .map(|listener| tokio::task::spawn_local(accept::run(Rc::clone(&local), listener)))
         .collect();
+    // One worker warms for all: they share the cache.
+    let warming = (local.index == 0 && !ports.is_empty())
+        .then(|| tokio::task::spawn_local(warm::run(Rc::clone(&local), ports)));
     let flushing = {
         let local = Rc::clone(&local);
         tokio::task::spawn_local(async move {
@@ -356,6 +360,9 @@ async fn run(local: Rc<Local>, listeners: Vec<Listener>) {
     let mut drain = local.common.drain.clone();
     begun(&mut drain).await;
     local.bell.ring();
+    if let Some(warming) = warming {
+        warming.abort();
+    }
     for task in accepting {
         // It doesn't panic; a task that did has reported it.
         let _ = task.await;

@@ -91,6 +91,29 @@ impl ConnectionEnd {
     ];
 }
 
+/// What came of a request that warms the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Warmed {
+    /// It was stored.
+    Stored,
+    /// It was there, or another was fetching it.
+    There,
+    /// It can't be stored.
+    NotStored,
+    /// The origin failed, or no route leads to it.
+    Failed,
+}
+
+impl Warmed {
+    pub(super) const ALL: [(Self, &'static str); 4] = [
+        (Self::Stored, "stored"),
+        (Self::There, "there"),
+        (Self::NotStored, "not-stored"),
+        (Self::Failed, "failed"),
+    ];
+}
+
 /// Counters of one site.
 #[derive(Debug, Default)]
 pub(crate) struct SiteCounters {
@@ -116,6 +139,7 @@ pub(crate) struct Counters {
     pub(super) duration_us: AtomicU64,
     pub(super) unknown_site: SiteCounters,
     pub(super) log_dropped: AtomicU64,
+    pub(super) warmed: [AtomicU64; Warmed::ALL.len()],
     sites: Mutex<HashMap<SiteId, Arc<SiteCounters>>>,
 }
 
@@ -134,6 +158,7 @@ impl Default for Counters {
             duration_us: AtomicU64::default(),
             unknown_site: SiteCounters::default(),
             log_dropped: AtomicU64::default(),
+            warmed: Default::default(),
             sites: Mutex::default(),
         }
     }
@@ -163,6 +188,12 @@ impl Counters {
 
     pub(crate) fn handshake(&self, how: Handshake) {
         if let Some(counter) = self.handshakes.get(how as usize) {
+            add(counter, 1);
+        }
+    }
+
+    pub(crate) fn warmed(&self, what: Warmed) {
+        if let Some(counter) = self.warmed.get(what as usize) {
             add(counter, 1);
         }
     }

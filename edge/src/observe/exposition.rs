@@ -11,7 +11,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::counters::{BUCKETS_US, CACHES, CLASSES, ConnectionEnd, Counters, Handshake, SiteCounters};
+use super::counters::{
+    BUCKETS_US, CACHES, CLASSES, ConnectionEnd, Counters, Handshake, SiteCounters, Warmed,
+};
 use super::origins::{self, OriginMetrics};
 
 /// What is measured at the moment of a scrape.
@@ -314,6 +316,16 @@ impl Exposition {
             "breakwater_sent_bytes",
             "Bytes sent on ended connections",
             bytes_out,
+        )?;
+        let warmed: Vec<_> = Warmed::ALL
+            .iter()
+            .zip(self.sums(|worker| &worker.warmed))
+            .map(|((_, what), n)| ([("result", *what)], n))
+            .collect();
+        out.counters(
+            "breakwater_prewarm_requests",
+            "Requests that fetch what policies list before a visitor asks, by what came of them",
+            &warmed,
         )?;
         let dropped = self.sum(|worker| &worker.log_dropped);
         out.counter(

@@ -13,7 +13,7 @@ mod probe;
 mod record;
 
 pub(crate) use admin::{Admin, AdminSockets, Health};
-pub(crate) use counters::{ConnectionEnd, Counters, Handshake};
+pub(crate) use counters::{ConnectionEnd, Counters, Handshake, Warmed};
 pub(crate) use exposition::{Exposition, Measured};
 pub(crate) use log::{AccessLog, LineBuffer};
 pub(crate) use origins::OriginMetrics;

@@ -40,3 +40,4 @@ mod queue_poisoning;
 mod request_bodies;
 mod smuggling;
 mod tls;
+mod warming;

@@ -15,11 +15,13 @@ mod rates;
 mod route;
 mod security;
 mod site;
+mod warm;
 
 pub use directory::{Change, Directory, Snapshot};
 pub use policies::Shared;
 pub use purge::PurgeTargetError;
 pub use site::{CompileError, Site};
+pub use warm::{MAX_WARM, Warm};
 
 pub(crate) use cors::Cors;
 pub(crate) use edits::{Edit, Edits};

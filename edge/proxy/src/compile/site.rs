@@ -3,6 +3,7 @@ use std::sync::{Arc, OnceLock};
 use breakwater_edge_cache::Cache;
 use breakwater_edge_config::{HttpsRedirect, PolicyId, SiteConfig, SiteId, TlsVersion};
 
+use super::warm::{self, Warm};
 use super::{Cors, Edit, Edits, Hotlink, Nets, Rate, Route, Shared, security};
 use crate::wire::Name;
 
@@ -27,6 +28,7 @@ pub struct Site {
     pub(crate) request_headers: Edits,
     pub(crate) response_headers: Edits,
     pub(crate) debug: bool,
+    warm: Vec<Warm>,
 }
 
 /// Why a site can't be served as it is configured.
@@ -143,7 +145,7 @@ impl Site {
             .routes
             .iter()
             .map(|route| Route::compile(route, &config, caches.effective(&config, route.cache.as_ref())))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
         let rates = shared
             .rates(&config)?
             .into_iter()
@@ -159,6 +161,7 @@ impl Site {
         Ok(Self {
             client_field: (!trusted.is_empty())
                 .then(|| (Name::of(field.as_bytes()), field.as_bytes().into())),
+            warm: warm::of(&config, &routes),
             routes,
             rates,
             trusted,
@@ -189,6 +192,16 @@ impl Site {
     pub fn cache_site(&self, cache: &Cache) -> &Arc<breakwater_edge_cache::Site> {
         self.in_cache
             .get_or_init(|| cache.site(self.config.uid.as_bytes()))
+    }
+
+    /// The requests to make before the first visitor asks.
+    pub fn warm(&self) -> &[Warm] {
+        &self.warm
+    }
+
+    /// The site's last purge in this cache: what was warmed before it may be gone.
+    pub fn purge_seq(&self, cache: &Cache) -> u64 {
+        self.cache_site(cache).purge_seq()
     }
 
     /// Its name.

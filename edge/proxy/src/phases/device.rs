@@ -119,6 +119,9 @@ impl DeviceClass {
         }
     }
 
+    /// Every class, the one of whatever says nothing first.
+    pub(crate) const ALL: [Self; 3] = [Self::Desktop, Self::Phone, Self::Tablet];
+
     /// Its name in the key and in [`FIELD`].
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -194,7 +197,7 @@ mod tests {
 
     #[test]
     fn what_origins_are_told_is_of_its_own_class() {
-        for own in [DeviceClass::Phone, DeviceClass::Tablet, DeviceClass::Desktop] {
+        for own in DeviceClass::ALL {
             assert_eq!(class(own.user_agent(), None), own);
         }
     }

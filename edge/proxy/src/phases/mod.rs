@@ -95,6 +95,17 @@ fn run(cx: &Context<'_, '_>, scratch: &mut Scratch) -> Result<Step, Exit> {
     lookup::run(cx, lookup::Target { site, route, origin }, scratch)
 }
 
+/// A request of the edge's own: nobody is limited, redirected or refused by it.
+pub(crate) fn warm(cx: &Context<'_, '_>, scratch: &mut Scratch) -> Step {
+    let step = parse::run(cx, scratch).map_err(Exit::from).and_then(|()| {
+        let site = site::run(cx, scratch)?;
+        scratch.state.route = route::find(cx.head, site);
+        let (route, origin) = route::run(cx, site, scratch)?;
+        lookup::run(cx, lookup::Target { site, route, origin }, scratch)
+    });
+    step.unwrap_or_else(|exit| reply::exit(exit, cx, scratch))
+}
+
 pub(crate) fn resume(cx: &Context<'_, '_>, event: Event<'_, '_>, scratch: &mut Scratch) -> Step {
     let step = match event {
         Event::OriginHead(answer) => fetch::answer(cx, answer, scratch),

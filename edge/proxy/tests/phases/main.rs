@@ -31,3 +31,4 @@ mod splitting;
 mod storing;
 mod tags;
 mod validating;
+mod warming;

@@ -27,7 +27,6 @@ pub(super) fn compile(id: &PolicyId, spec: &CachePolicySpec) -> Result<CachePoli
     } = spec;
     let mut problems = unsupported(&[
         (slices.is_some(), "slices"),
-        (!prewarm.is_empty(), "prewarm"),
         (storage_class.is_some(), "storageClass"),
         (compression.is_some(), "compression"),
     ]);
@@ -40,6 +39,7 @@ pub(super) fn compile(id: &PolicyId, spec: &CachePolicySpec) -> Result<CachePoli
         key: key_of(key),
         ttl,
         bypass: bypass.iter().map(request_match).collect(),
+        prewarm: sorted(prewarm),
         max_object_bytes: max_object_bytes
             .and_then(|bytes| u64::try_from(bytes).ok())
             .unwrap_or(rfc.max_object_bytes),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use breakwater_edge_cache::{Cache, CacheConfig};
 use breakwater_edge_config::SiteConfig;
 use breakwater_edge_guard::{RateTable, Seed};
-use breakwater_edge_proxy::compile::{Directory, Shared as Policies, Site};
+use breakwater_edge_proxy::compile::{Directory, Shared as Policies, Site, Warm};
 use breakwater_edge_proxy::{
     BodyRead, Chunk, ConnFacts, End, Event, FillReader, Now, Protocol, Reason, Scratch, Shared, Step, Worker,
 };
@@ -99,6 +99,29 @@ impl World {
         let step = self
             .worker
             .on_head(&exchange.conn, &head, self.now, &mut exchange.scratch);
+        drop(head);
+        self.exchanges.push(exchange);
+        let client = self.exchanges.len() - 1;
+        self.take(client, step);
+        self.pump();
+        client
+    }
+
+    /// A request of the edge's own for this; from where visitors of another host come.
+    pub(crate) fn warm(&mut self, warm: &Warm) -> usize {
+        let request = Request::new("GET", &warm.host, &warm.target).with("user-agent", warm.user_agent);
+        let mut exchange = Exchange {
+            conn: self.conn.clone(),
+            request,
+            scratch: Scratch::default(),
+            got: Got::default(),
+            reader: None,
+            reading: false,
+        };
+        let head = exchange.request.head();
+        let step = self
+            .worker
+            .on_warm(&exchange.conn, &head, self.now, &mut exchange.scratch);
         drop(head);
         self.exchanges.push(exchange);
         let client = self.exchanges.len() - 1;

@@ -129,7 +129,8 @@ async fn speak(
     let transport = match role {
         Role::Http => Transport::Plain(socket),
         Role::Https => {
-            let Some(secured) = handshake::run(local, socket).await else {
+            // In memory of its own: what a handshake needs isn't kept for the connection's life.
+            let Some(secured) = Box::pin(handshake::run(local, socket)).await else {
                 return ConnectionEnd::Closed;
             };
             facts.tls = Some(secured.facts);
@@ -142,6 +143,16 @@ async fn speak(
     if facts.protocol == Protocol::Http1 && local.common.http1 == Http1::Own {
         return h1::serve(local, facts, meter, transport).await;
     }
+    Box::pin(speak_by_library(local, facts, meter, transport)).await
+}
+
+/// Serves a connection by hyper.
+async fn speak_by_library(
+    local: &Rc<Local>,
+    facts: ConnFacts,
+    meter: &Arc<Meter>,
+    transport: h1::Io,
+) -> ConnectionEnd {
     // The handshake's bytes were no head.
     meter.restart();
     let connection = Rc::new(Connection {

@@ -1,7 +1,7 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use super::Counters;
@@ -14,10 +14,20 @@ const BATCH_BYTES: usize = 32 << 10;
 /// 8 MiB.
 const QUEUE: usize = 128;
 
+/// Emptied batches that wait to be filled again, for one worker.
+const SPARE: usize = 4;
+
+/// Lines to be written, and where their memory goes then.
+#[derive(Debug)]
+struct Batch {
+    bytes: Vec<u8>,
+    back: SyncSender<Vec<u8>>,
+}
+
 /// The access log's writer, a thread of its own.
 #[derive(Debug)]
 pub(crate) struct AccessLog {
-    sender: Option<SyncSender<Vec<u8>>>,
+    sender: Option<SyncSender<Batch>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -45,12 +55,7 @@ impl AccessLog {
 
     /// Lines of one worker on their way to the writer.
     pub(crate) fn buffer(&self, counters: Arc<Counters>) -> LineBuffer {
-        LineBuffer {
-            sender: self.sender.clone(),
-            bytes: Vec::new(),
-            lines: 0,
-            counters,
-        }
+        LineBuffer::new(self.sender.clone(), counters)
     }
 
     /// Waits until everything that was handed over is written; every [`LineBuffer`] must be gone by then.
@@ -67,10 +72,13 @@ fn open(path: &PathBuf) -> std::io::Result<std::fs::File> {
     std::fs::OpenOptions::new().create(true).append(true).open(path)
 }
 
-fn write(receiver: &Receiver<Vec<u8>>, mut out: Box<dyn Write + Send>) {
+fn write(receiver: &Receiver<Batch>, mut out: Box<dyn Write + Send>) {
     let mut told = false;
-    for batch in receiver {
-        let result = out.write_all(&batch).and_then(|()| out.flush());
+    for Batch { mut bytes, back } in receiver {
+        let result = out.write_all(&bytes).and_then(|()| out.flush());
+        bytes.clear();
+        // The worker has enough of them, or is gone.
+        let _ = back.try_send(bytes);
         if let Err(error) = result
             && !std::mem::replace(&mut told, true)
         {
@@ -82,13 +90,25 @@ fn write(receiver: &Receiver<Vec<u8>>, mut out: Box<dyn Write + Send>) {
 /// Lines of one worker that haven't been handed over yet.
 #[derive(Debug)]
 pub(crate) struct LineBuffer {
-    sender: Option<SyncSender<Vec<u8>>>,
+    sender: Option<SyncSender<Batch>>,
     bytes: Vec<u8>,
     lines: u64,
     counters: Arc<Counters>,
+    /// Memory that was handed over comes back here.
+    back: (SyncSender<Vec<u8>>, Receiver<Vec<u8>>),
 }
 
 impl LineBuffer {
+    fn new(sender: Option<SyncSender<Batch>>, counters: Arc<Counters>) -> Self {
+        Self {
+            sender,
+            bytes: Vec::new(),
+            lines: 0,
+            counters,
+            back: sync_channel(SPARE),
+        }
+    }
+
     pub(crate) fn is_on(&self) -> bool {
         self.sender.is_some()
     }
@@ -109,12 +129,19 @@ impl LineBuffer {
             return;
         }
         let lines = std::mem::take(&mut self.lines);
-        let capacity = self.bytes.len().min(BATCH_BYTES);
-        let batch = std::mem::replace(&mut self.bytes, Vec::with_capacity(capacity));
+        let (back, emptied) = &self.back;
+        let spare = emptied.try_recv().unwrap_or_default();
+        let batch = Batch {
+            bytes: std::mem::replace(&mut self.bytes, spare),
+            back: back.clone(),
+        };
         if let Some(sender) = &self.sender
-            && sender.try_send(batch).is_err()
+            && let Err(TrySendError::Full(mut batch) | TrySendError::Disconnected(mut batch)) =
+                sender.try_send(batch)
         {
             self.counters.log_dropped(lines);
+            batch.bytes.clear();
+            self.bytes = batch.bytes;
         }
     }
 }
@@ -153,12 +180,7 @@ mod tests {
     fn lines_that_nobody_takes_are_dropped_and_counted() {
         let (sender, _receiver) = sync_channel(1);
         let counters = Arc::<Counters>::default();
-        let mut buffer = LineBuffer {
-            sender: Some(sender),
-            bytes: Vec::new(),
-            lines: 0,
-            counters: Arc::clone(&counters),
-        };
+        let mut buffer = LineBuffer::new(Some(sender), Arc::clone(&counters));
         for _ in 0..3 {
             buffer.line(|out| out.push(b'x'));
             buffer.line(|out| out.push(b'y'));

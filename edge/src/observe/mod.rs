@@ -7,6 +7,7 @@
 mod admin;
 mod counters;
 mod exposition;
+mod line;
 mod log;
 mod origins;
 mod probe;

@@ -40,7 +40,7 @@ use crate::observe::ConnectionEnd;
 use crate::transport::Transport;
 
 /// A visitor's connection, plain or secured.
-pub(super) type Io = Transport<Socket, TlsStream<Socket>>;
+pub(crate) type Io = Transport<Socket, TlsStream<Socket>>;
 
 /// Most bytes of a stored body that are written at a time.
 const PART_BYTES: usize = 256 << 10;
@@ -464,5 +464,21 @@ impl Io {
             Self::Plain(socket) => socket.reset_when_closed(),
             Self::Tls(stream) => stream.get_ref().0.reset_when_closed(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, B, C, D, F: Future>(_: impl FnOnce(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// It is kept for each idle connection; what a request needs beyond it is made for the request.
+    #[test]
+    fn a_connection_without_a_request_is_small() {
+        let bytes = size(serve);
+        assert!(bytes <= 1024, "{bytes} bytes");
     }
 }

@@ -109,20 +109,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     /// The next final answer with a body by Content-Length or chunks; `None` when the connection ends before it.
     pub(crate) async fn answer(&mut self) -> Option<RawAnswer> {
         let mut interim = Vec::new();
-        let (head, status) = loop {
-            let head = self.head().await?;
-            match head.get(9..12)?.parse::<u16>().ok()? {
-                100 | 102..=199 => interim.push(head),
-                status => break (head, status),
+        loop {
+            let answer = self.any_answer().await?;
+            match answer.status {
+                100 | 102..=199 => interim.push(answer.head),
+                _ => return Some(RawAnswer { interim, ..answer }),
             }
-        };
+        }
+    }
+
+    /// The next answer, an interim one too.
+    pub(crate) async fn any_answer(&mut self) -> Option<RawAnswer> {
+        let head = self.head().await?;
+        let status: u16 = head.get(9..12)?.parse().ok()?;
         let body = match status {
-            101 | 204 | 304 => Vec::new(),
+            100..=199 | 204 | 304 => Vec::new(),
             _ => self.body(&head).await?,
         };
         Some(RawAnswer {
             status,
-            interim,
+            interim: Vec::new(),
             head,
             body,
         })

@@ -17,6 +17,10 @@ impl Shared {
     ///
     /// `Err`: a whole answer is stored that isn't known to be another version, and stays.
     pub(crate) fn with_other_parts(&self, new: EntryParts, part: ContentRange) -> Result<EntryParts, Reason> {
+        // All of it: as good as a 200, and in blocks as every whole body.
+        if part.range.len() == part.complete {
+            return Ok(EntryParts { status: 200, ..new });
+        }
         let alone = Body::of_part(
             part.range.start,
             Arc::clone(&new.body),

@@ -8,7 +8,7 @@ use crate::entry::{Entry, EntryParts};
 use crate::etag::ETag;
 use crate::fields::{Fields, FieldsBuilder, FieldsView};
 use crate::fill::Phase;
-use crate::freshness::{OriginHead, RequestFacts, Verdict, judge};
+use crate::freshness::{Lifetime, OriginHead, RequestFacts, Verdict, judge};
 use crate::rules::StoreRules;
 use crate::stored::stored_fields;
 use crate::vary::VaryKey;
@@ -55,7 +55,11 @@ impl FillWriter {
         };
         let (updated, shared) = self.updated(&entry, (&head, answer.fields), request, rules);
         let shared = match shared {
-            Ok(()) => self.fill.shared.insert(&updated),
+            Ok(()) => {
+                let stored = self.fill.shared.insert(&updated);
+                self.update_others(&updated, answer, request, rules);
+                stored
+            }
             Err(reason) => {
                 if takes_out(&head, rules) {
                     self.fill.shared.remove(&entry);
@@ -104,6 +108,63 @@ impl FillWriter {
             (Verdict::Store(lifetime), Err(_)) => (lifetime, Err(Reason::VaryTooLarge)),
             (Verdict::Refuse(reason), _) => (entry.lifetime.clone(), Err(reason)),
         };
+        let vary = vary.unwrap_or_else(|_| entry.vary.clone());
+        (self.renewed(entry, head, lifetime, vary), shared)
+    }
+
+    /// A strong `ETag` of the 304 names every variant that has it (RFC 9111 §4.3.4): they get the new fields and a
+    /// new life, too.
+    fn update_others(
+        &self,
+        updated: &Arc<Entry>,
+        answer: &NotModified<'_>,
+        request: RequestFacts,
+        rules: &StoreRules,
+    ) {
+        let strong = |value: &[u8]| ETag::parse(value).is_some_and(|tag| !tag.weak);
+        let Some(tag) = answer.fields.first(b"etag").filter(|tag| strong(tag)) else {
+            return;
+        };
+        let named = |entry: &&Arc<Entry>| {
+            let same = entry.vary != updated.vary && entry.fields.get(b"etag") == Some(tag);
+            same && entry.is_whole() && !entry.is_purged(&self.fill.site)
+        };
+        let others: Vec<Arc<Entry>> = match self.fill.shared.shard(updated.hash) {
+            Some(shard) => {
+                let shard = shard.read();
+                let variants = shard.variants(updated.hash, &updated.key);
+                variants.filter(named).cloned().collect()
+            }
+            None => return,
+        };
+        let nobody = Fields::default();
+        for other in others {
+            let merged = merge(&other.fields, answer.fields);
+            // By which fields it was selected must be as before: with what values is known of those alone.
+            let selected_by = VaryKey::new(&merged, &nobody, rules.unvaried_fields);
+            if selected_by.ok() != other.vary.rekeyed(&nobody).ok() {
+                continue;
+            }
+            let head = OriginHead {
+                status: other.status,
+                fields: &merged,
+                content_length: Some(other.body_len()),
+                sent: answer.sent,
+                received: answer.received,
+            };
+            if let Verdict::Store(mut lifetime) = judge(request, &head, rules) {
+                lifetime.tags = other.lifetime.tags.updated(answer.fields, &rules.tags);
+                if !self.is_purged(&lifetime.tags) {
+                    let renewed = self.renewed(&other, &head, lifetime, other.vary.clone());
+                    // No room for it is no harm.
+                    let _ = self.fill.shared.insert(&renewed);
+                }
+            }
+        }
+    }
+
+    /// The entry with the fields of `head`, asked for by this writer.
+    fn renewed(&self, entry: &Entry, head: &OriginHead<'_>, lifetime: Lifetime, vary: VaryKey) -> Arc<Entry> {
         let fields = stored_fields(
             head.status,
             head.fields,
@@ -117,12 +178,12 @@ impl FillWriter {
             purge: self.fill.purge.load(Ordering::Acquire),
             status: entry.status,
             fields,
-            vary: vary.unwrap_or_else(|_| entry.vary.clone()),
+            vary,
             lifetime,
             body: Arc::clone(&entry.body),
             invalidated: self.fill.invalidated.load(Ordering::Acquire),
         };
-        (Arc::new(Entry::new(parts, &self.fill.shared.budget)), shared)
+        Arc::new(Entry::new(parts, &self.fill.shared.budget))
     }
 }
 

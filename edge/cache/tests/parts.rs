@@ -107,6 +107,19 @@ fn parts_of_one_version_make_the_whole() {
 }
 
 #[test]
+fn a_part_that_is_all_of_it_needs_no_validator() {
+    let world = World::new(4 * MIB);
+    part(&world, NONE, (0, 10, 10), 1, 0).unwrap();
+    assert_eq!(whole_body(&world.fresh("/", &[], at(1))).len(), 10);
+    part(&world, NONE, (0, 10, 10), 2, 100).unwrap();
+    assert_eq!(
+        world.fresh("/", &[], at(101)).slice(0, 1),
+        &[byte(2, 0)],
+        "as a 200 takes the place of a 200"
+    );
+}
+
+#[test]
 fn what_is_not_one_strong_version_is_not_joined() {
     let table: &[(Pairs<'_>, Pairs<'_>, u64)] = &[
         (ONE, TWO, 10),

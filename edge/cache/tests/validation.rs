@@ -200,3 +200,68 @@ fn stale_while_revalidate_serves_at_once_within_its_window() {
     assert!(!stale(world.lookup("/", &[], at(91))).serve_now);
     assert!(!stale(world.lookup("/", &[("cache-control", "no-cache")], at(90))).serve_now);
 }
+
+/// RFC 9111 §4.3.4.
+#[test]
+fn a_strong_etag_of_a_304_gives_every_variant_that_has_it_a_new_life() {
+    let answer = |etag| {
+        [
+            ("cache-control", "max-age=60"),
+            ("vary", "a"),
+            ("etag", etag),
+            ("x-of", "old"),
+        ]
+    };
+    let variants: &[(Pairs<'_>, &str, &[u8])] = &[
+        (&[("a", "1")], "\"one\"", b"first"),
+        (&[("a", "2")], "\"one\"", b"second"),
+        (&[("a", "3")], "\"two\"", b"third"),
+        (&[("a", "4")], "W/\"one\"", b"fourth"),
+    ];
+    // What the 304 says, and which variants are fresh then.
+    let table: &[(Pairs<'_>, [bool; 4])] = &[
+        (
+            &[("etag", "\"one\""), ("x-of", "new")],
+            [true, true, false, false],
+        ),
+        (&[("x-of", "new")], [true, false, false, false]),
+        // Selected by another field from now on: with which value is known of one alone.
+        (
+            &[("etag", "\"one\""), ("x-of", "new"), ("vary", "b")],
+            [true, false, false, false],
+        ),
+        (
+            &[("etag", "\"one\""), ("cache-control", "private")],
+            [false, false, false, false],
+        ),
+    ];
+    for (fields, fresh) in table {
+        let world = World::new(MIB);
+        for (request, etag, body) in variants {
+            world
+                .store("/", request, &answer(etag), body, at(0))
+                .unwrap()
+                .stored
+                .unwrap();
+        }
+        let (writer, _reader, _) = validate(&world, &[("a", "1")], 100);
+        confirm(&world, writer, fields, 100).unwrap();
+        for ((request, _, body), fresh) in variants.iter().zip(fresh) {
+            match world.lookup("/", request, at(101)) {
+                Lookup::Fresh(hit) if *fresh => {
+                    assert_eq!(whole_body(&hit), *body);
+                    assert_eq!(hit.fields().get(b"x-of"), Some(&b"new"[..]));
+                }
+                Lookup::Fresh(hit) => {
+                    assert_eq!(fields.last().unwrap().0, "vary", "{fields:?} {request:?}");
+                    assert_eq!(
+                        whole_body(&hit),
+                        b"first",
+                        "which b it was made for, they all have"
+                    );
+                }
+                other => assert!(!fresh, "{fields:?} {request:?} {other:?}"),
+            }
+        }
+    }
+}

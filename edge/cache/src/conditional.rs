@@ -60,9 +60,18 @@ pub fn select(hit: &Hit, is_get: bool, request: &dyn FieldsView) -> Selection {
         Resolved::Unsatisfiable => Selection::Unsatisfiable,
         Resolved::Parts(parts) => match parts.as_slice() {
             [part] => Selection::Part(*part),
+            // It is said with each part: an answer must not become many times what is stored.
+            _ if content_type_len(hit) > MAX_PART_TYPE_BYTES => Selection::Whole,
             _ => Selection::Parts(parts),
         },
     }
+}
+
+/// Longest `Content-Type` that is said with each of several parts.
+const MAX_PART_TYPE_BYTES: usize = 256;
+
+fn content_type_len(hit: &Hit) -> usize {
+    hit.fields().get(b"content-type").map_or(0, <[u8]>::len)
 }
 
 /// A date names a version only if nothing else can have been made within the same second by a clock that is

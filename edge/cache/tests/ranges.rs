@@ -92,6 +92,18 @@ fn a_part_is_sent_only_to_who_may_continue_with_it() {
 }
 
 #[test]
+fn several_parts_never_make_much_more_than_the_whole() {
+    let world = World::new(4 * MIB);
+    let several = [("range", "bytes=0-0,2-2,4-4,6-6,8-8")];
+    let hit = stored(&world, &[("content-type", "text/plain")], b"0123456789");
+    assert!(matches!(select(&hit, true, &several), Selection::Parts(_)));
+    let long = "a".repeat(300);
+    let hit = stored(&world, &[("content-type", &long)], b"0123456789");
+    assert_eq!(select(&hit, true, &several), Selection::Whole);
+    assert_eq!(select(&hit, true, &[("range", "bytes=0-0")]), part(0, 1));
+}
+
+#[test]
 fn only_a_200_has_parts() {
     let world = World::new(4 * MIB);
     let (mut writer, _reader) = world.lead("/", &[], at(0));

@@ -138,7 +138,20 @@ fn without_dot_segments(target: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_left_has_no_dot_segments_and_begins_with_a_slash(path in "(/[a.]{0,3}){1,6}([?][/.]{0,4})?") {
+            let left = without_dot_segments(path.as_bytes());
+            let end = left.iter().position(|b| *b == b'?').unwrap_or(left.len());
+            prop_assert!(left.starts_with(b"/"));
+            let mut segments = left[..end].split(|b| *b == b'/');
+            prop_assert!(!segments.any(|segment| matches!(segment, b"." | b"..")));
+        }
+    }
 
     #[test]
     fn dot_segments_are_taken_out() {

@@ -20,7 +20,7 @@
 //! adaptor starts it when a step carries one, drives it by the calls of [`Fill`](crate::Fill), and lets it run
 //! on when the client goes away.
 
-use breakwater_edge_cache::{FillReader, HeadEvent, StoredBody};
+use breakwater_edge_cache::{FillReader, HeadEvent, Load, StoredBody};
 use bytes::Bytes;
 
 use crate::fill::Fill;
@@ -48,6 +48,8 @@ pub enum Step {
         /// When to report [`Event::WaitTimedOut`] and drop the reader; `None`: the fill's own timeouts hold.
         timeout_ms: Option<u64>,
     },
+    /// Wait until [`Load::poll`] is ready, then report [`Event::Loaded`]: what the disk may have is being read.
+    Load(Load),
     /// Send `scratch.response`, then what `reader.poll_chunk` of the last [`Step::Wait`] gives: its trailers
     /// are filtered already. `Chunk::Abort` aborts the client's answer, as in [`Step::Stream`].
     Read,
@@ -97,6 +99,8 @@ pub enum Event<'e, 'a> {
     },
     /// What came of [`Step::Body`].
     Body(BodyRead),
+    /// The reading of [`Step::Load`] has ended, whatever came of it.
+    Loaded,
     /// Nothing came within the time that the step gave.
     WaitTimedOut,
 }

@@ -59,6 +59,8 @@ pub(crate) struct State {
     /// Attempts at the origin so far, fills left aside.
     pub(crate) attempts: u8,
     pub(crate) retries: Retries,
+    /// How often the disk was read.
+    pub(crate) loads: u8,
     /// How often a fill was begun or joined.
     pub(crate) begins: u8,
     /// What the fill that this request leads tells of itself.

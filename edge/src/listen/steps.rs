@@ -96,6 +96,10 @@ pub(crate) async fn decide<V: Visitor>(visitor: &mut V, first: Step) -> Outcome 
                 reading = reader;
                 next
             }
+            Step::Load(mut load) => {
+                poll_fn(|cx| load.poll(cx)).await;
+                visitor.on_event(Event::Loaded)
+            }
             Step::Read => match reading.take() {
                 Some(reader) => return send(Payload::Filling(reader)),
                 None => None,

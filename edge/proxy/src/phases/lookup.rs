@@ -23,6 +23,10 @@ use crate::wire::Name;
 /// How long a request waits for the head of a fill that another began.
 const MAX_WAIT_MS: u64 = 10_000;
 
+/// How often a request waits for the disk: what it joins may be read for another variant, and the next reading is
+/// its own.
+const MAX_LOADS: u8 = 2;
+
 /// A request that has come as far as the cache.
 #[derive(Clone, Copy)]
 pub(crate) struct Target<'r> {
@@ -71,6 +75,13 @@ pub(crate) fn find(cx: &Context<'_, '_>, target: Target<'_>, scratch: &mut Scrat
     let key = cache.key(&scratch.key);
     let site = target.site.cache_site(cache);
     let found = cache.lookup(&mut cx.near.borrow_mut(), site, key, &cx.head.fields, cx.now);
+    if matches!(found, Lookup::Miss(_) | Lookup::OnlyIfCachedMiss)
+        && scratch.state.loads < MAX_LOADS
+        && let Some(load) = cache.load(site, key, &cx.head.fields, cx.now)
+    {
+        scratch.state.loads += 1;
+        return Ok(Step::Load(load));
+    }
     match found {
         Lookup::Fresh(hit) => Ok(serve::hit(cx, hit, CacheStatus::new(Served::Hit), None, scratch)),
         Lookup::Stale(stale) => Ok(self::stale(cx, target, stale, scratch)?),

@@ -112,6 +112,7 @@ pub(crate) fn resume(cx: &Context<'_, '_>, event: Event<'_, '_>, scratch: &mut S
         Event::OriginFailed(failure) => fetch::failure(cx, failure, scratch),
         Event::FillHead { head, collapsed } => waiting::waited(cx, head, collapsed, scratch),
         Event::Body(read) => body::read(cx, read, scratch),
+        Event::Loaded => waiting::loaded(cx, scratch),
         Event::WaitTimedOut => waiting::timed_out(cx, scratch),
     };
     step.unwrap_or_else(|exit| reply::exit(exit, cx, scratch))

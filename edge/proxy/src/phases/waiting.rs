@@ -2,7 +2,7 @@
 
 use breakwater_edge_cache::{BeginMode, CacheStatus, Fwd, HeadEvent, Reason as CacheReason, Served};
 
-use super::lookup::{Target, begin};
+use super::lookup::{self, Target, begin};
 use super::{Context, fetch, serve};
 use crate::boundary::Step;
 use crate::compile::Action;
@@ -76,6 +76,11 @@ pub(crate) fn waited(
     }
 }
 
+/// What the disk had is in memory.
+pub(crate) fn loaded(cx: &Context<'_, '_>, scratch: &mut Scratch) -> Result<Step, Exit> {
+    lookup::find(cx, target(cx, scratch)?, scratch)
+}
+
 /// The wait for another's fill took too long: ask alone.
 pub(crate) fn timed_out(cx: &Context<'_, '_>, scratch: &mut Scratch) -> Result<Step, Exit> {
     again(cx, BeginMode::Alone, None, scratch)
@@ -91,10 +96,15 @@ fn again(
         status.collapsed = false;
         status.detail = detail.or(status.detail);
     }
+    Ok(begin(cx, target(cx, scratch)?, None, mode, scratch))
+}
+
+/// Where the request had got to.
+fn target<'r>(cx: &Context<'r, '_>, scratch: &Scratch) -> Result<Target<'r>, Exit> {
     let site = cx.site(scratch).ok_or(Reason::FillAborted)?;
     let route = scratch.state.route(site).ok_or(Reason::FillAborted)?;
     let Action::Forward(origin) = route.action else {
         return Err(Reason::FillAborted.into());
     };
-    Ok(begin(cx, Target { site, route, origin }, None, mode, scratch))
+    Ok(Target { site, route, origin })
 }

@@ -265,6 +265,7 @@ impl World {
                     self.start(fill);
                 }
             }
+            Step::Load(_) => panic!("this cache has no disk"),
             Step::Read => {
                 exchange.head();
                 exchange.reading = true;

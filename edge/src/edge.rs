@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use breakwater_edge_cache::{Cache, CacheConfig};
+use breakwater_edge_cache::{Cache, CacheConfig, seed_in};
 use breakwater_edge_guard::{RateTable, Seed};
 use breakwater_edge_proxy::Shared;
 use breakwater_edge_proxy::compile::Directory;
@@ -20,10 +20,11 @@ use crate::listen::{
 };
 use crate::listeners;
 use crate::observe::{AccessLog, Admin, AdminSockets, Counters, Exposition};
-use crate::options::EdgeOptions;
+use crate::options::{CacheDisk, EdgeOptions};
 use crate::origin::{Origins, OriginsOptions};
 use crate::source::Gauges;
 use crate::state::{State, Status};
+use crate::tier::Tier;
 
 /// Why an edge can't start or listen.
 #[derive(Debug, thiserror::Error)]
@@ -249,6 +250,9 @@ impl Edge {
             workers.ended().await;
         }
         self.inner.running().log.finish();
+        if let Some(tier) = &self.inner.state.tier {
+            tier.finish();
+        }
         self.inner.state.listening.store(false, Ordering::Release);
         self.note_change();
     }
@@ -277,6 +281,9 @@ impl Edge {
         // Its copies would keep the listeners open with nobody to accept.
         self.inner.running().giver = None;
         self.inner.state.draining.store(true, Ordering::Release);
+        if let Some(tier) = &self.inner.state.tier {
+            tier.release();
+        }
         self.inner
             .drain
             .send_modify(|drain| *drain = drain.sooner(wanted));
@@ -293,6 +300,9 @@ impl Inner {
     fn gave(&self, places: Vec<Place>) {
         tracing::info!(?places, "the next process has taken the listeners over");
         self.given.send_replace(places);
+        if let Some(tier) = &self.state.tier {
+            tier.release();
+        }
         if let Some(admin) = &mut self.running().admin {
             admin.release();
         }
@@ -331,8 +341,16 @@ fn assemble(
     given: watch::Receiver<Vec<Place>>,
 ) -> Result<(Arc<State>, Arc<Common>), StartError> {
     let cache_bytes = usize::try_from(options.cache_max_bytes).unwrap_or(usize::MAX);
-    let cache = Cache::new(&CacheConfig::new(cache_bytes, secret()?))
+    let seed = options.cache_disk.as_ref().map_or_else(secret, seed_of)?;
+    let cache = Cache::new(&CacheConfig::new(cache_bytes, seed))
         .map_err(|error| StartError::Options(format!("cache: {error}")))?;
+    let tier = match &options.cache_disk {
+        Some(disk) => {
+            let [run, _] = halves(secret()?);
+            Some(Tier::start(&cache, disk, run).map_err(StartError::Thread)?)
+        }
+        None => None,
+    };
     let rates = RateTable::new(options.rate_table_bytes, Seed(secret()?))
         .map_err(|error| StartError::Options(error.to_string()))?;
     let rates = Arc::new(rates);
@@ -346,6 +364,7 @@ fn assemble(
         origins: Arc::clone(origins),
     });
     let state = State {
+        tier,
         cache: cache.clone(),
         rates: Arc::clone(&rates),
         directory: Arc::clone(&directory),
@@ -377,6 +396,20 @@ fn assemble(
         given,
     };
     Ok((Arc::new(state), Arc::new(common)))
+}
+
+/// The secret of what is stored already; where that can't be had, one that finds none of it.
+fn seed_of(disk: &CacheDisk) -> Result<[u8; 16], StartError> {
+    let fresh = secret()?;
+    Ok(seed_in(&disk.dir, fresh).unwrap_or_else(|error| {
+        tracing::warn!(dir = %disk.dir.display(), %error, "the cache's directory can't be used");
+        fresh
+    }))
+}
+
+fn halves(bytes: [u8; 16]) -> [u64; 2] {
+    let number = u128::from_le_bytes(bytes);
+    [number, number >> 64].map(|half| u64::try_from(half & u128::from(u64::MAX)).unwrap_or(0))
 }
 
 /// From the system's random source.

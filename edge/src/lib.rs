@@ -31,10 +31,11 @@ mod options;
 pub mod origin;
 pub mod source;
 mod state;
+mod tier;
 mod transport;
 
 pub use active::{Change, Failure};
 pub use edge::{Addresses, Edge, StartError};
 pub use observe::{Probe, ProbeError, probe};
-pub use options::{EdgeOptions, Http1, Limits, LogTarget};
+pub use options::{CacheDisk, EdgeOptions, Http1, Limits, LogTarget};
 pub use state::Status;

@@ -88,6 +88,10 @@ struct RunArgs {
     /// Most mebibytes of the cache in memory.
     #[arg(long, env = "BREAKWATER_CACHE_MIB", default_value_t = 256)]
     cache_mib: u64,
+    /// Most mebibytes of the cache's second tier, in files below the state directory; 0: none. It takes no more
+    /// than half of what is free there.
+    #[arg(long, env = "BREAKWATER_CACHE_DISK_MIB", default_value_t = 4096)]
+    cache_disk_mib: u64,
     /// Most connections of visitors at a time.
     #[arg(long, env = "BREAKWATER_MAX_CONNECTIONS", default_value_t = 65_536)]
     max_connections: usize,

@@ -24,6 +24,8 @@ pub struct EdgeOptions {
     pub state_dir: Option<PathBuf>,
     /// Most bytes of the cache in memory.
     pub cache_max_bytes: u64,
+    /// The cache's second tier; `None`: what memory has no room for, and a restart, lose what was stored.
+    pub cache_disk: Option<CacheDisk>,
     /// Bytes of the table in which rate rules count.
     pub rate_table_bytes: usize,
     /// What this edge calls itself in `CDN-Loop` (RFC 8586), a token: a request that carries it has been
@@ -64,6 +66,7 @@ impl Default for EdgeOptions {
             workers: 0,
             state_dir: None,
             cache_max_bytes: 256 << 20,
+            cache_disk: None,
             rate_table_bytes: 16 << 20,
             loop_id: "breakwater".to_owned(),
             max_connections: 65_536,
@@ -75,6 +78,15 @@ impl Default for EdgeOptions {
             limits: Limits::default(),
         }
     }
+}
+
+/// The cache's second tier, in files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheDisk {
+    /// A directory on a local disk, made where it isn't there, that nothing else uses.
+    pub dir: PathBuf,
+    /// Most bytes of the files, 16 MiB at least; less where more than half of the free space would be needed.
+    pub max_bytes: u64,
 }
 
 /// Where the access log goes: one JSON object a line.

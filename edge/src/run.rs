@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use breakwater_edge::source::kubernetes;
-use breakwater_edge::{Edge, EdgeOptions, Http1, LogTarget};
+use breakwater_edge::{CacheDisk, Edge, EdgeOptions, Http1, LogTarget};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{RunArgs, Server};
@@ -74,6 +74,10 @@ fn options(args: &RunArgs) -> EdgeOptions {
         workers: args.workers,
         state_dir: Some(args.state.clone()),
         cache_max_bytes: args.cache_mib << 20,
+        cache_disk: (args.cache_disk_mib > 0).then(|| CacheDisk {
+            dir: args.state.join("cache"),
+            max_bytes: args.cache_disk_mib << 20,
+        }),
         max_connections: args.max_connections,
         access_log: match args.access_log.as_str() {
             "off" => LogTarget::Off,

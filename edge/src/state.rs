@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use breakwater_edge_cache::Cache;
+use breakwater_edge_cache::{Cache, DiskStats};
 use breakwater_edge_config::SiteId;
 use breakwater_edge_guard::RateTable;
 use breakwater_edge_proxy::compile::{Directory, Snapshot};
@@ -12,6 +12,7 @@ use crate::active::{Active, Failure};
 use crate::observe::{Health, Measured, OriginMetrics};
 use crate::origin::Origins;
 use crate::source::Gauges;
+use crate::tier::Tier;
 
 /// What an edge has loaded and does.
 #[derive(Clone, Debug)]
@@ -48,6 +49,7 @@ impl Status {
 /// What the admin server's thread reads too.
 pub(crate) struct State {
     pub(crate) cache: Cache,
+    pub(crate) tier: Option<Tier>,
     pub(crate) rates: Arc<RateTable>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) origins: Arc<Origins>,
@@ -102,6 +104,10 @@ impl State {
         let mut measured = self.measure_edge();
         measured.gauges.extend(self.source.levels());
         measured.counters.extend(self.source.totals());
+        if let Some(disk) = self.cache.disk_stats() {
+            measured.gauges.extend(disk_levels(&disk));
+            measured.counters.extend(disk_totals(&disk));
+        }
         measured
     }
 
@@ -178,4 +184,80 @@ impl State {
             })
             .collect()
     }
+}
+
+fn disk_levels(disk: &DiskStats) -> [(&'static str, &'static str, i64); 5] {
+    let signed = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    [
+        (
+            "breakwater_cache_disk_used_bytes",
+            "Bytes of the cache's files",
+            signed(disk.used_bytes),
+        ),
+        (
+            "breakwater_cache_disk_max_bytes",
+            "Most bytes of the cache's files",
+            signed(disk.max_bytes),
+        ),
+        (
+            "breakwater_cache_disk_entries",
+            "Answers in the cache's files, each variant one",
+            signed(disk.entries as u64),
+        ),
+        (
+            "breakwater_cache_disk_index_bytes",
+            "Memory of the index of the cache's files, part of what the cache holds",
+            signed(disk.index_bytes as u64),
+        ),
+        (
+            "breakwater_cache_disk_waiting",
+            "Answers that wait to be written to the cache's files",
+            signed(disk.waiting as u64),
+        ),
+    ]
+}
+
+fn disk_totals(disk: &DiskStats) -> [(&'static str, &'static str, u64); 8] {
+    [
+        (
+            "breakwater_cache_disk_written",
+            "Answers written to the cache's files",
+            disk.written,
+        ),
+        (
+            "breakwater_cache_disk_dropped",
+            "Answers not written: too large, too many at a time, or after a failure",
+            disk.dropped,
+        ),
+        (
+            "breakwater_cache_disk_kept",
+            "Answers written again, for having been of use, when their file went",
+            disk.kept,
+        ),
+        (
+            "breakwater_cache_disk_loaded",
+            "Answers read from the cache's files into memory",
+            disk.loaded,
+        ),
+        (
+            "breakwater_cache_disk_missed",
+            "Readings of the cache's files that gave nothing usable",
+            disk.missed,
+        ),
+        (
+            "breakwater_cache_disk_corrupt",
+            "Answers in the cache's files that weren't as they were written, none of them served",
+            disk.corrupt,
+        ),
+        (
+            "breakwater_cache_disk_read_errors",
+            "Failed readings of the cache's files",
+            disk.read_errors,
+        ),
+        (
+            "breakwater_cache_disk_write_errors",
+            "Failed writings of the cache's files; nothing is written for a while after one",
+            disk.write_errors,
+        ),
+    ]
 }

@@ -66,6 +66,16 @@ pub struct RunOptions {
     #[arg(long, env = "BREAKWATER_CACHE_MIB", value_name = "N", default_value_t = 256)]
     pub cache_mib: u64,
 
+    /// Most of the cache's second tier, in files below `--state`, MiB; 0: none. It takes no more than half of what
+    /// is free there.
+    #[arg(
+        long,
+        env = "BREAKWATER_CACHE_DISK_MIB",
+        value_name = "N",
+        default_value_t = 1024
+    )]
+    pub cache_disk_mib: u64,
+
     /// Seconds that requests may go on after SIGTERM.
     #[arg(
         long,

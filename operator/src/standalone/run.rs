@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use breakwater_edge::{Edge, EdgeOptions, LogTarget, StartError};
+use breakwater_edge::{CacheDisk, Edge, EdgeOptions, LogTarget, StartError};
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -202,6 +202,10 @@ fn edge_options(options: &RunOptions) -> EdgeOptions {
         admin: Some(options.admin),
         workers: options.workers,
         cache_max_bytes: options.cache_mib << 20,
+        cache_disk: (options.cache_disk_mib > 0).then(|| CacheDisk {
+            dir: options.state.join("cache"),
+            max_bytes: options.cache_disk_mib << 20,
+        }),
         access_log: if options.access_log {
             LogTarget::Stdout
         } else {

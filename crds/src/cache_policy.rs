@@ -96,7 +96,8 @@ pub struct CachePolicySpec {
         inner(length(min = 1, max = 2048), regex(pattern = r"^/[!-~]*$"))
     )]
     pub prewarm: Vec<String>,
-    /// Where bodies are kept.
+    /// Which share of the memory the answers belong to. Without it, bodies above 1 MiB are `Large`. Large files
+    /// have half of the memory at most where small ones want it, and a twentieth until somebody asks for them again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_class: Option<StorageClass>,
     /// Compression at the edge.
@@ -268,7 +269,7 @@ pub struct Slices {
     pub request_ranges: bool,
 }
 
-/// Where bodies are kept.
+/// A share of the memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum StorageClass {
     /// Many small files.

@@ -14,12 +14,15 @@ use crate::freshness::Lifetime;
 use crate::near::Pin;
 use crate::purge::{Standing, Subject};
 use crate::range::ByteRange;
+use crate::rules::StorageClass;
 use crate::site::Site;
 use crate::vary::VaryKey;
 
 /// What every entry takes besides its own bytes: the allocator's headers and rounding of its eight parts.
 /// (Its place in the index is charged to the index.)
 const ALLOCATOR_BYTES: usize = 208;
+/// Bodies above this are large files where no policy says otherwise, bytes.
+const LARGE_BYTES: u64 = 1 << 20;
 /// [`Entry::frequency`] counts no higher.
 const MAX_FREQUENCY: u8 = 3;
 
@@ -112,6 +115,18 @@ impl Entry {
     /// Everything that goes when this entry goes, body included.
     pub(crate) fn bytes(&self) -> usize {
         self.charge.bytes() + self.body.memory_bytes()
+    }
+
+    /// Which share of the memory it belongs to.
+    pub(crate) fn class(&self) -> StorageClass {
+        let by_size = || {
+            if self.body_len() > LARGE_BYTES {
+                StorageClass::Large
+            } else {
+                StorageClass::Small
+            }
+        };
+        self.lifetime.class.unwrap_or_else(by_size)
     }
 
     pub(crate) fn body_len(&self) -> u64 {

@@ -5,7 +5,7 @@ use crate::date::parse_http_date;
 use crate::directives::{Qualified, RequestDirectives, ResponseDirectives, parse_age};
 use crate::fields::{FieldsView, list_members};
 use crate::range::ContentRange;
-use crate::rules::{StatusTtl, StoreRules, TtlPolicy};
+use crate::rules::{StatusTtl, StorageClass, StoreRules, TtlPolicy};
 use crate::status::{is_about_one_request, is_heuristic, is_understood};
 use crate::tags::Tags;
 use crate::{Now, Reason};
@@ -101,6 +101,8 @@ pub struct Lifetime {
     pub unstored_fields: Vec<Box<[u8]>>,
     /// Largest body that is stored.
     pub max_object_bytes: u64,
+    /// See [`StoreRules::class`].
+    pub class: Option<StorageClass>,
     /// See [`StoreRules::unvaried_fields`].
     pub unvaried_fields: &'static [&'static str],
     /// What it may be purged by.
@@ -350,6 +352,7 @@ impl Statement<'_> {
             stale_if_error_ms: window(said.stale_if_error, rules.ttl.stale_if_error_ms),
             unstored_fields,
             max_object_bytes: rules.max_object_bytes,
+            class: rules.class,
             unvaried_fields: rules.unvaried_fields,
             tags: Tags::of(self.head.fields, &rules.tags),
         }

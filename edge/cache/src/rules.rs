@@ -34,6 +34,15 @@ pub struct StatusTtl {
     pub ttl_ms: u64,
 }
 
+/// Which share of the memory an answer belongs to: a few large files don't push out many small ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StorageClass {
+    /// Many small files.
+    Small,
+    /// Few large files: half of the memory at most where small ones want it.
+    Large,
+}
+
 /// What a policy says about storing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreRules {
@@ -41,6 +50,8 @@ pub struct StoreRules {
     pub ttl: TtlPolicy,
     /// Largest body that is stored, bytes.
     pub max_object_bytes: u64,
+    /// `None`: by the size of the body, large above 1 MiB.
+    pub class: Option<StorageClass>,
     /// Store answers with `Set-Cookie`, the field included. Everybody gets that cookie.
     pub store_set_cookie: bool,
     /// Lower-case names of request fields that `Vary` may name without making variants: the key, or what the
@@ -56,6 +67,7 @@ impl Default for StoreRules {
         Self {
             ttl: TtlPolicy::default(),
             max_object_bytes: 64 << 20,
+            class: None,
             store_set_cookie: false,
             unvaried_fields: &[],
             tags: TagRules::default(),

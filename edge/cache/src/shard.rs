@@ -1,5 +1,7 @@
 //! One shard of the index: entries by key and variant, and the queues of S3-FIFO that say who goes next.
 //!
+//! Small files and large ones have queues of their own ([`Shares`] says which give up an entry).
+//!
 //! New entries enter a small queue. Those hit more than once there move to the main queue; the others leave,
 //! and a ghost remembers them: who comes back soon enters the main queue at once. The main queue gives every
 //! entry that was hit another round for each of its hits, three at most. A hit changes no queue.
@@ -11,6 +13,8 @@ use std::sync::Arc;
 use crate::budget::{Budget, Charge};
 use crate::entry::Entry;
 use crate::ghost::Ghost;
+use crate::rules::StorageClass;
+use crate::shares::{Shares, Victim};
 
 /// Variants of one key; the oldest goes when one more comes.
 const MAX_VARIANTS: usize = 32;
@@ -34,6 +38,13 @@ struct Node {
     next_variant: Option<NodeId>,
 }
 
+/// The queues of one class.
+#[derive(Default)]
+struct Queues {
+    small: List,
+    main: List,
+}
+
 #[derive(Default)]
 struct List {
     newest: Option<NodeId>,
@@ -55,8 +66,9 @@ pub(crate) struct Shard {
     index: HashMap<u128, NodeId, BuildHasherDefault<Unhashed>>,
     nodes: Vec<Option<Node>>,
     free: Vec<NodeId>,
-    small: List,
-    main: List,
+    /// Each class gives up its own.
+    queues: [Queues; 2],
+    shares: Arc<Shares>,
     ghost: Ghost,
     inserted: u64,
     evicted: u64,
@@ -67,13 +79,13 @@ pub(crate) struct Shard {
 
 impl Shard {
     /// `ghosts`: how many evicted keys are remembered at most.
-    pub(crate) fn new(ghosts: usize, budget: &Arc<Budget>) -> Self {
+    pub(crate) fn new(ghosts: usize, shares: &Arc<Shares>, budget: &Arc<Budget>) -> Self {
         Self {
             index: HashMap::default(),
             nodes: Vec::new(),
             free: Vec::new(),
-            small: List::default(),
-            main: List::default(),
+            queues: Default::default(),
+            shares: Arc::clone(shares),
             ghost: Ghost::new(ghosts),
             inserted: 0,
             evicted: 0,
@@ -135,12 +147,18 @@ impl Shard {
         self.charge_tables();
     }
 
-    /// Removes the entry that S3-FIFO gives up next.
-    pub(crate) fn evict(&mut self) -> Option<Arc<Entry>> {
+    /// Removes the entry that S3-FIFO gives up next, of those that `victim` names.
+    pub(crate) fn evict(&mut self, victim: Victim) -> Option<Arc<Entry>> {
         // Every turn lowers a frequency, moves an entry to main for good, or evicts: it ends.
         loop {
-            let from_small = self.small.bytes * SMALL_PART >= self.small.bytes + self.main.bytes;
-            let id = match (self.small.oldest, self.main.oldest) {
+            let [of_small, of_large] = &self.queues;
+            let Queues { small, main } = match victim.class() {
+                StorageClass::Small => of_small,
+                StorageClass::Large => of_large,
+            };
+            let from_small = small.bytes * SMALL_PART >= small.bytes + main.bytes;
+            let id = match (small.oldest, main.oldest) {
+                (id, _) if victim == Victim::NewLarge => id?,
                 (Some(id), _) if from_small => id,
                 (_, Some(id)) | (Some(id), None) => id,
                 (None, None) => return None,
@@ -201,8 +219,8 @@ impl Shard {
 
     pub(crate) fn stats(&self) -> ShardStats {
         ShardStats {
-            entries: self.small.len + self.main.len,
-            bytes: self.small.bytes + self.main.bytes,
+            entries: self.lists().map(|list| list.len).sum(),
+            bytes: self.lists().map(|list| list.bytes).sum(),
             inserted: self.inserted,
             evicted: self.evicted,
         }
@@ -246,9 +264,11 @@ impl Shard {
             moved(&mut node.older);
             moved(&mut node.next_variant);
         }
-        for list in [&mut self.small, &mut self.main] {
-            moved(&mut list.newest);
-            moved(&mut list.oldest);
+        for Queues { small, main } in &mut self.queues {
+            for list in [small, main] {
+                moved(&mut list.newest);
+                moved(&mut list.oldest);
+            }
         }
         for id in self.index.values_mut() {
             let mut place = Some(*id);
@@ -269,10 +289,21 @@ impl Shard {
         self.nodes.get_mut(id as usize)?.as_mut()
     }
 
-    fn list(&mut self, queue: Queue) -> &mut List {
+    fn lists(&self) -> impl Iterator<Item = &List> {
+        self.queues
+            .iter()
+            .flat_map(|queues| [&queues.small, &queues.main])
+    }
+
+    fn list(&mut self, class: StorageClass, queue: Queue) -> &mut List {
+        let [of_small, of_large] = &mut self.queues;
+        let queues = match class {
+            StorageClass::Small => of_small,
+            StorageClass::Large => of_large,
+        };
         match queue {
-            Queue::Small => &mut self.small,
-            Queue::Main => &mut self.main,
+            Queue::Small => &mut queues.small,
+            Queue::Main => &mut queues.main,
         }
     }
 
@@ -313,16 +344,19 @@ impl Shard {
     }
 
     fn push_newest(&mut self, id: NodeId, queue: Queue) {
-        let list = self.list(queue);
+        let Some(node) = self.node(id) else { return };
+        let (class, bytes) = (node.entry.class(), node.entry.bytes());
+        self.shares.add(class, queue == Queue::Small, bytes);
+        let list = self.list(class, queue);
         let older = list.newest.replace(id);
         if older.is_none() {
             list.oldest = Some(id);
         }
         list.len += 1;
-        let Some(node) = self.node_mut(id) else { return };
-        (node.queue, node.newer, node.older) = (queue, None, older);
-        let bytes = node.entry.bytes();
-        self.list(queue).bytes += bytes;
+        list.bytes += bytes;
+        if let Some(node) = self.node_mut(id) {
+            (node.queue, node.newer, node.older) = (queue, None, older);
+        }
         if let Some(older) = older.and_then(|id| self.node_mut(id)) {
             older.newer = Some(id);
         }
@@ -331,7 +365,9 @@ impl Shard {
     fn unlink(&mut self, id: NodeId) {
         let Some(node) = self.node(id) else { return };
         let (queue, newer, older, bytes) = (node.queue, node.newer, node.older, node.entry.bytes());
-        let list = self.list(queue);
+        let class = node.entry.class();
+        self.shares.remove(class, queue == Queue::Small, bytes);
+        let list = self.list(class, queue);
         list.len -= 1;
         list.bytes -= bytes;
         if newer.is_none() {

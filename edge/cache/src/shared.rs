@@ -19,6 +19,7 @@ use crate::key::{KeyHasher, KeyRef};
 use crate::marks::Marks;
 use crate::reader::FillReader;
 use crate::shard::Shard;
+use crate::shares::Shares;
 use crate::site::{Site, Sites};
 use crate::writer::FillWriter;
 use crate::{Now, Reason};
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) advice_interval_ms: u64,
     /// The second tier, once it is open.
     pub(crate) disk: OnceLock<Arc<Disk>>,
+    /// Which class gives up an entry next.
+    classes: Arc<Shares>,
     /// The shard that gives up an entry next.
     hand: AtomicUsize,
     /// The tables of fixed size.
@@ -71,7 +74,8 @@ impl Shared {
             });
         }
         let budget = Budget::new(config.max_bytes);
-        let shards = std::iter::repeat_with(|| Line(RwLock::new(Shard::new(ghosts, &budget))));
+        let classes = Arc::new(Shares::default());
+        let shards = std::iter::repeat_with(|| Line(RwLock::new(Shard::new(ghosts, &classes, &budget))));
         let fills = std::iter::repeat_with(|| Line(Mutex::new(HashMap::new())));
         Ok(Self {
             shards: shards.take(config.shards).collect(),
@@ -86,6 +90,7 @@ impl Shared {
             hit_for_miss_secs: config.hit_for_miss_secs,
             advice_interval_ms: config.advice_interval_ms,
             disk: OnceLock::new(),
+            classes,
             hand: AtomicUsize::new(0),
         })
     }
@@ -272,11 +277,18 @@ impl Shared {
     pub(crate) fn make_room(&self) -> bool {
         let mut empty = 0;
         while self.budget.is_exceeded() {
-            if empty == self.shards.len() {
+            let mut victim = self.classes.victim(self.budget.max_bytes);
+            if empty >= self.shards.len() {
+                victim = victim.otherwise();
+            }
+            if empty == 2 * self.shards.len() {
                 return false;
             }
             let at = self.hand.fetch_add(1, Ordering::Relaxed) % self.shards.len();
-            let evicted = self.shards.get(at).and_then(|shard| shard.0.write().evict());
+            let evicted = self
+                .shards
+                .get(at)
+                .and_then(|shard| shard.0.write().evict(victim));
             if let (Some(entry), Some(disk)) = (&evicted, self.disk.get()) {
                 disk.offer_evicted(entry);
             }

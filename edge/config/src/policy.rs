@@ -133,6 +133,9 @@ pub struct CachePolicy {
     pub prewarm: Vec<String>,
     /// Largest body that is stored.
     pub max_object_bytes: u64,
+    /// Which share of the memory answers belong to; `None`: by their size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_class: Option<StorageClass>,
     /// Forward only the fields that are in the key, and those that HTTP needs, on requests whose answer may
     /// be stored.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -154,6 +157,7 @@ impl CachePolicy {
             bypass: Vec::new(),
             prewarm: Vec::new(),
             max_object_bytes: 64 << 20,
+            storage_class: None,
             strict_headers: false,
             tags: None,
         }
@@ -182,6 +186,15 @@ pub struct Tags {
     /// Visitors get those fields too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub expose: bool,
+}
+
+/// A share of the memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StorageClass {
+    /// Many small files.
+    Small,
+    /// Few large files.
+    Large,
 }
 
 /// Caching of requests with a body. An edge that doesn't know of it passes them, so it may be ignored.

@@ -12,6 +12,7 @@ use crate::disk::index::Place;
 use crate::entry::Entry;
 use crate::fields::Fields;
 use crate::freshness::Lifetime;
+use crate::rules::StorageClass;
 use crate::tags::Tags;
 use crate::vary::VaryKey;
 
@@ -229,6 +230,8 @@ fn write_head(entry: &Entry, blocks: &[Bytes], run: u64, out: &mut Vec<u8>) {
         stale_if_error_ms,
         unstored_fields,
         max_object_bytes,
+        // Told by the entry, whoever has decided it.
+        class: _,
         // About answers that are being stored.
         unvaried_fields: _,
         tags,
@@ -254,6 +257,7 @@ fn write_head(entry: &Entry, blocks: &[Bytes], run: u64, out: &mut Vec<u8>) {
         *immutable,
         tags.any,
         tags.exposed,
+        entry.class() == StorageClass::Large,
     ];
     out.extend(flags.map(u8::from));
     part(out, &entry.key);
@@ -314,11 +318,16 @@ impl Head {
             ..Lifetime::default()
         };
         let status = u16::from_le_bytes(reader.array()?);
-        let flags: [u8; 5] = reader.array()?;
-        let [always_validate, stale_allowed, immutable, any, exposed] = flags.map(|flag| flag == 1);
+        let flags: [u8; 6] = reader.array()?;
+        let [always_validate, stale_allowed, immutable, any, exposed, large] = flags.map(|flag| flag == 1);
         lifetime.always_validate = always_validate;
         lifetime.stale_allowed = stale_allowed;
         lifetime.immutable = immutable;
+        lifetime.class = Some(if large {
+            StorageClass::Large
+        } else {
+            StorageClass::Small
+        });
         let key = reader.part()?.into();
         let vary = VaryKey::from_block(reader.part()?);
         let fields = Fields::from_block(reader.part()?);

@@ -13,6 +13,8 @@ use crate::freshness::Lifetime;
 use crate::site::Site;
 use crate::vary::VaryKey;
 
+const SMALL: Victim = Victim::Of(StorageClass::Small);
+
 struct Rig {
     shard: Shard,
     budget: Arc<Budget>,
@@ -23,7 +25,7 @@ impl Rig {
     fn new() -> Self {
         let budget = Budget::new(1 << 20);
         Self {
-            shard: Shard::new(64, &budget),
+            shard: Shard::new(64, &Arc::default(), &budget),
             budget,
             site: Arc::new(Site::detached(b"a")),
         }
@@ -66,11 +68,17 @@ fn the_whole_key_decides_where_hashes_collide() {
 fn who_comes_back_soon_after_eviction_enters_the_main_queue() {
     let mut rig = Rig::new();
     rig.insert(1 << 64, b"returns");
-    rig.shard.evict().unwrap();
+    rig.shard.evict(SMALL).unwrap();
     rig.insert(1 << 64, b"returns");
-    assert_eq!((rig.shard.small.len, rig.shard.main.len), (0, 1));
+    assert_eq!(
+        (rig.shard.queues[0].small.len, rig.shard.queues[0].main.len),
+        (0, 1)
+    );
     rig.insert(2 << 64, b"new");
-    assert_eq!((rig.shard.small.len, rig.shard.main.len), (1, 1));
+    assert_eq!(
+        (rig.shard.queues[0].small.len, rig.shard.queues[0].main.len),
+        (1, 1)
+    );
 }
 
 #[test]
@@ -80,7 +88,7 @@ fn an_entry_hit_once_leaves_the_small_queue_and_one_hit_twice_stays() {
     let twice = rig.insert(2, b"twice");
     twice.touch();
     twice.touch();
-    let gone = rig.shard.evict().unwrap();
+    let gone = rig.shard.evict(SMALL).unwrap();
     assert_eq!(&*gone.key, b"once");
     assert_eq!(rig.keys(2, b"twice"), 1);
 }
@@ -96,7 +104,7 @@ fn removing_any_variant_keeps_the_others_findable() {
     assert!(rig.shard.remove_entry(&entries[0]).is_none(), "replaced already");
     assert!(rig.shard.remove_entry(&entries[4]).is_some());
     assert_eq!((rig.keys(0, &[0]), rig.keys(1, &[1])), (0, 1));
-    assert!(rig.shard.evict().is_some() && rig.shard.evict().is_none());
+    assert!(rig.shard.evict(SMALL).is_some() && rig.shard.evict(SMALL).is_none());
     assert_eq!(rig.shard.stats().bytes, 0);
 }
 
@@ -123,7 +131,7 @@ fn tables_that_many_small_entries_left_behind_are_given_back_and_all_is_still_fo
     let tables = rig.budget.used_bytes() - rig.shard.stats().bytes - gone;
     assert!(tables * 4 < grown, "{tables} of {grown} bytes left");
     let mut order = Vec::new();
-    while let Some(entry) = rig.shard.evict() {
+    while let Some(entry) = rig.shard.evict(SMALL) {
         order.push(entry.hash);
     }
     assert_eq!(order.len(), 100);

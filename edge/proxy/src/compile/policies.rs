@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use breakwater_edge_cache::{StatusTtl, StoreRules, TagRules, TtlPolicy};
+use breakwater_edge_cache::{StatusTtl, StorageClass, StoreRules, TagRules, TtlPolicy};
 use breakwater_edge_config::{
     self as config, CachePolicy, ContentHash, Mode, Part, PolicyId, RateRule, RegionSettings, SiteConfig,
 };
@@ -152,6 +152,10 @@ impl EffectiveCache {
             store: StoreRules {
                 ttl: ttl(&policy.ttl),
                 max_object_bytes: policy.max_object_bytes,
+                class: policy.storage_class.map(|class| match class {
+                    config::StorageClass::Small => StorageClass::Small,
+                    config::StorageClass::Large => StorageClass::Large,
+                }),
                 store_set_cookie: false,
                 unvaried_fields: if policy.key.device_class {
                     device::STANDS_FOR

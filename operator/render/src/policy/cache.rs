@@ -1,5 +1,7 @@
 use breakwater_crds::{self as crds, CachePolicySpec, QueryMode};
-use breakwater_edge_config::{BodyMethods, CacheKey, CachePolicy, PolicyId, QueryKey, StatusTtl, Tags, Ttl};
+use breakwater_edge_config::{
+    BodyMethods, CacheKey, CachePolicy, PolicyId, QueryKey, StatusTtl, StorageClass, Tags, Ttl,
+};
 
 use super::unsupported;
 use crate::problem::Problem;
@@ -27,7 +29,6 @@ pub(super) fn compile(id: &PolicyId, spec: &CachePolicySpec) -> Result<CachePoli
     } = spec;
     let mut problems = unsupported(&[
         (slices.is_some(), "slices"),
-        (storage_class.is_some(), "storageClass"),
         (compression.is_some(), "compression"),
     ]);
     let ttl = times(ttl, &mut problems);
@@ -43,6 +44,10 @@ pub(super) fn compile(id: &PolicyId, spec: &CachePolicySpec) -> Result<CachePoli
         max_object_bytes: max_object_bytes
             .and_then(|bytes| u64::try_from(bytes).ok())
             .unwrap_or(rfc.max_object_bytes),
+        storage_class: storage_class.map(|class| match class {
+            crds::StorageClass::Small => StorageClass::Small,
+            crds::StorageClass::Large => StorageClass::Large,
+        }),
         strict_headers: *strict_headers,
         tags: tags.as_ref().map(tags_of),
     };

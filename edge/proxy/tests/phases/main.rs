@@ -22,6 +22,7 @@ mod parse;
 mod parsers;
 mod poisoning;
 mod policies;
+mod policy_fields;
 mod properties;
 mod purging;
 mod ranges;

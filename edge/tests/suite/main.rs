@@ -16,6 +16,7 @@ mod configuration;
 mod drain;
 mod drain_kinds;
 mod h1;
+mod h1_compare;
 mod h1_interim;
 mod h2;
 mod h2_parsing;

@@ -104,6 +104,7 @@ async fn the_end_of_a_connection_makes_room_for_the_next_in_the_queue() {
     metrics.until("breakwater_origin_exchanges_total", &[], 3).await;
     // Who has gone from the queue takes nobody's place.
     drop(gone);
+    metrics.until("breakwater_connections ", &[], 2).await;
     server
         .send("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok")
         .await;

@@ -173,12 +173,15 @@ impl Connection {
         poll_fn(|cx| {
             let mut empty = local.desk();
             match empty.input.poll_fill(io, cx, BODY_BYTES) {
-                Poll::Ready(Ok(0)) => Poll::Ready(Err(Leave::orderly(ConnectionEnd::Closed))),
-                Poll::Ready(Ok(_)) => {
+                Poll::Ready(read) => {
+                    // Given back where nothing was read.
                     *desk = Some(empty);
-                    Poll::Ready(Ok(()))
+                    Poll::Ready(match read {
+                        Ok(1..) => Ok(()),
+                        Ok(0) => Err(Leave::orderly(ConnectionEnd::Closed)),
+                        Err(_) => Err(Leave::at_once(ConnectionEnd::Error)),
+                    })
                 }
-                Poll::Ready(Err(_)) => Poll::Ready(Err(Leave::at_once(ConnectionEnd::Error))),
                 Poll::Pending => {
                     local.put_desk_back(empty);
                     let idle = *idle_since + local.common.limits.idle_h1;

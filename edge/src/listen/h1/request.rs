@@ -19,6 +19,7 @@ use super::pipe::{Pipe, PipeReader};
 use super::rest::Rest;
 use super::side::Side;
 use super::stream::{Cut, Sending};
+use super::turn::tell_length;
 use super::{Connection, Io, Leave, Open, Place};
 use crate::listen::ask::{Answer, InterimSender, VisitorBody};
 use crate::listen::client_body::Broken;
@@ -262,9 +263,7 @@ impl Exchange {
     ) -> Option<(Framing, Persistence)> {
         let response = &mut self.scratch.as_mut()?.response;
         let head = self.asked.head();
-        if response.length.is_none() && head.method != b"HEAD" {
-            response.length = payload.length();
-        }
+        tell_length(&head, response, payload.length());
         let (framing, persistence) = side.place.answer(&head, response, close, rest);
         write_head(&mut side.desk.out.bytes, response, framing, persistence);
         Some((framing, persistence))

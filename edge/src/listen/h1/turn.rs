@@ -109,10 +109,15 @@ fn one(place: &Place, desk: &mut Desk, open: &mut Option<Open>, limits: &HeadLim
     if rest == Rest::Away {
         decoder.reset(head.body);
     }
-    payload.tell_length(&head, &mut scratch.response);
+    let length = payload.length();
+    tell_length(&head, &mut scratch.response, Some(length));
     let (framing, persistence) = place.answer(&head, &scratch.response, close, rest);
     write_head(&mut out.bytes, &scratch.response, framing, persistence);
     let mut answered = Open::new(head_bytes, rest, persistence);
+    if framing.has_body() && framing != Framing::Length(length) {
+        // Were that ever so, the next answer would be read as a part of this one.
+        answered.persists = false;
+    }
     if framing.has_body() {
         match payload {
             Ready::Stored(body) if body.remaining() > SMALL_BYTES => {
@@ -144,13 +149,10 @@ enum Ready {
 }
 
 impl Ready {
-    /// What is at hand has a length, whether or not the phases told it.
-    fn tell_length(&self, head: &RequestHead<'_>, response: &mut ResponseHead) {
-        if let Self::Whole(body) = self
-            && response.length.is_none()
-            && head.method != b"HEAD"
-        {
-            response.length = Some(body.len() as u64);
+    fn length(&self) -> u64 {
+        match self {
+            Self::Whole(body) => body.len() as u64,
+            Self::Stored(body) => body.remaining(),
         }
     }
 
@@ -169,6 +171,14 @@ impl Ready {
             }
         }
         (out.len() - before) as u64
+    }
+}
+
+/// What is at hand has a length, whether or not the phases told it.
+pub(super) fn tell_length(head: &RequestHead<'_>, response: &mut ResponseHead, length: Option<u64>) {
+    let has_body = head.method != b"HEAD" && !matches!(response.status, 100..=199 | 204 | 304);
+    if has_body && response.length.is_none() {
+        response.length = length;
     }
 }
 

@@ -341,15 +341,23 @@ fn assemble(
     given: watch::Receiver<Vec<Place>>,
 ) -> Result<(Arc<State>, Arc<Common>), StartError> {
     let cache_bytes = usize::try_from(options.cache_max_bytes).unwrap_or(usize::MAX);
-    let seed = options.cache_disk.as_ref().map_or_else(secret, seed_of)?;
+    // Under another secret its files would be taken for somebody else's.
+    let stored_seed = match &options.cache_disk {
+        Some(disk) => seed_of(disk)?,
+        None => None,
+    };
+    let seed = match stored_seed {
+        Some(seed) => seed,
+        None => secret()?,
+    };
     let cache = Cache::new(&CacheConfig::new(cache_bytes, seed))
         .map_err(|error| StartError::Options(format!("cache: {error}")))?;
     let tier = match &options.cache_disk {
-        Some(disk) => {
+        Some(disk) if stored_seed.is_some() => {
             let [run, _] = halves(secret()?);
             Some(Tier::start(&cache, disk, run).map_err(StartError::Thread)?)
         }
-        None => None,
+        _ => None,
     };
     let rates = RateTable::new(options.rate_table_bytes, Seed(secret()?))
         .map_err(|error| StartError::Options(error.to_string()))?;
@@ -398,13 +406,16 @@ fn assemble(
     Ok((Arc::new(state), Arc::new(common)))
 }
 
-/// The secret of what is stored already; where that can't be had, one that finds none of it.
-fn seed_of(disk: &CacheDisk) -> Result<[u8; 16], StartError> {
-    let fresh = secret()?;
-    Ok(seed_in(&disk.dir, fresh).unwrap_or_else(|error| {
-        tracing::warn!(dir = %disk.dir.display(), %error, "the cache's directory can't be used");
-        fresh
-    }))
+/// The secret of what is stored already; `None`: it can't be read or made.
+fn seed_of(disk: &CacheDisk) -> Result<Option<[u8; 16]>, StartError> {
+    match seed_in(&disk.dir, secret()?) {
+        Ok(seed) => Ok(Some(seed)),
+        Err(error) => {
+            let dir = disk.dir.display();
+            tracing::warn!(%dir, %error, "the cache is in memory only: its directory can't be used");
+            Ok(None)
+        }
+    }
 }
 
 fn halves(bytes: [u8; 16]) -> [u64; 2] {

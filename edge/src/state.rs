@@ -35,6 +35,8 @@ pub struct Status {
     pub cache_bytes: u64,
     /// Most bytes that its cache may hold in memory.
     pub cache_max_bytes: u64,
+    /// Answers in the files of its cache; `None` without files, and until it has them.
+    pub cache_disk_entries: Option<usize>,
     /// When it started.
     pub started_at: SystemTime,
 }
@@ -80,6 +82,7 @@ impl State {
             generation: active.generation(),
             cache_bytes: self.cache.stats().used_bytes as u64,
             cache_max_bytes: self.cache_max_bytes,
+            cache_disk_entries: self.cache.disk_stats().map(|disk| disk.entries),
             started_at: self.started_at,
         }
     }

@@ -11,6 +11,7 @@
 mod support;
 
 mod admin;
+mod cache_disk;
 mod cli;
 mod configuration;
 mod drain;

@@ -14,6 +14,7 @@ mod load;
 mod queue;
 mod segment;
 mod store;
+mod voids;
 mod write;
 
 use std::path::PathBuf;

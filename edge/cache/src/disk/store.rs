@@ -18,6 +18,7 @@ use super::index::{Index, fingerprint};
 use super::load::{self, Loads, ReadJob};
 use super::queue::Queue;
 use super::segment::{self, Row, Segment};
+use super::voids::Voids;
 use super::write::{self, WriteJob};
 use super::{DiskConfig, DiskError, DiskStats, MIN_BYTES};
 use crate::budget::Budget;
@@ -35,6 +36,8 @@ pub(crate) struct Disk {
     pub(super) writes: Queue<WriteJob>,
     pub(super) reads: Queue<ReadJob>,
     pub(super) counts: Counts,
+    /// What is void though no segment says so.
+    pub(super) voids: Voids,
     /// Fingerprints of keys that are void, though the thread that writes hasn't come to it.
     voiding: Mutex<HashMap<u64, usize>>,
     /// Names this process in what it writes.
@@ -78,10 +81,15 @@ impl Counts {
 pub fn seed_in(dir: &Path, fresh: [u8; 16]) -> io::Result<[u8; 16]> {
     std::fs::create_dir_all(dir)?;
     let path = dir.join("seed");
-    if let Ok(found) = std::fs::read(&path)
-        && let Ok(seed) = found.try_into()
-    {
-        return Ok(seed);
+    match std::fs::read(&path) {
+        Ok(found) => {
+            if let Ok(seed) = found.try_into() {
+                return Ok(seed);
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        // It may be there all the same.
+        Err(error) => return Err(error),
     }
     let unfinished = dir.join("seed.new");
     let mut file = File::options()
@@ -119,7 +127,9 @@ impl Disk {
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(DiskError::Busy),
             Err(error) => return Err(DiskError::Io(error.into())),
         }
+        let (voids, left) = Voids::open(&config.dir)?;
         let disk = Self {
+            voids,
             index: Index::new(budget),
             segments: RwLock::default(),
             loads: Loads::default(),
@@ -135,8 +145,15 @@ impl Disk {
             config,
         };
         let newest = disk.read_segments()?;
+        // What they void may stand in the segments as if nothing had been.
+        for hash in &left {
+            disk.index.remove_all(fingerprint(*hash));
+        }
         let disk = Arc::new(disk);
         disk.start_threads(newest)?;
+        for hash in left {
+            disk.write_void(hash);
+        }
         Ok(disk)
     }
 
@@ -216,9 +233,17 @@ impl Disk {
         if !known && self.writes.is_idle() {
             return;
         }
+        // A disk that can't take these few bytes takes no entries either.
+        if let Err(error) = self.voids.add(hash) {
+            self.counts.failed(&self.counts.write_errors, &error);
+        }
+        self.write_void(hash);
+    }
+
+    fn write_void(&self, hash: u128) {
         *self.voiding.lock().entry(fingerprint(hash)).or_default() += 1;
         if self.writes.push_urgent(WriteJob::Void(hash), VOID_BYTES).is_err() {
-            // Nothing is being written; the index has forgotten it.
+            // Nothing is being written; the index has forgotten it, and the next process will.
             self.voided(hash);
         }
     }

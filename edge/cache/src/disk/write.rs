@@ -126,7 +126,7 @@ impl Writer<'_> {
         if let Some((_, rows)) = &mut self.current {
             rows.push(Row::Void(fingerprint(hash)));
         }
-        Ok(())
+        self.disk.voids.done()
     }
 
     /// Makes a record findable.

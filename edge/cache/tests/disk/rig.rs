@@ -39,25 +39,33 @@ impl Wake for Unpark {
     }
 }
 
-/// Looks up as a request does: in memory, then on the disk, then in memory again.
+/// Looks up as a request does: in memory, then on the disk, then in memory again, twice at most.
 pub(crate) fn find(world: &World, path: &str, fields: Pairs<'_>, now: Now) -> Lookup {
-    let found = world.lookup(path, fields, now);
-    if !matches!(found, Lookup::Miss(_)) {
-        return found;
+    let mut found = world.lookup(path, fields, now);
+    for _ in 0..2 {
+        if !(matches!(found, Lookup::Miss(_)) && read(world, path, fields, now)) {
+            break;
+        }
+        found = world.lookup(path, fields, now);
     }
+    found
+}
+
+/// Waits for a reading; false where there is none.
+fn read(world: &World, path: &str, fields: Pairs<'_>, now: Now) -> bool {
     let key = world.key(path);
     let request = fields.to_vec();
     let load = world
         .cache
         .load(&world.site, world.cache.key(&key), &request, now);
-    let Some(mut load) = load else { return found };
+    let Some(mut load) = load else { return false };
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let deadline = Instant::now() + DEADLINE;
     while load.poll(&mut Context::from_waker(&waker)) == Poll::Pending {
         assert!(Instant::now() < deadline, "nobody woke this thread");
         thread::park_timeout(DEADLINE);
     }
-    world.lookup(path, fields, now)
+    true
 }
 
 pub(crate) fn hit(lookup: Lookup) -> Option<Hit> {

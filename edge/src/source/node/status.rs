@@ -73,6 +73,7 @@ mod tests {
             generation: 1,
             cache_bytes: 5,
             cache_max_bytes: 1 << 20,
+            cache_disk_entries: None,
             started_at: SystemTime::UNIX_EPOCH + Duration::from_millis(86_400_999),
         }
     }

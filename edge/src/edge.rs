@@ -1,5 +1,6 @@
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -22,6 +23,7 @@ use crate::listeners;
 use crate::observe::{AccessLog, Admin, AdminSockets, Counters, Exposition};
 use crate::options::{CacheDisk, EdgeOptions};
 use crate::origin::{Origins, OriginsOptions};
+use crate::purge::{Purger, Sweeper, carry_out};
 use crate::source::Gauges;
 use crate::state::{State, Status};
 use crate::tier::Tier;
@@ -155,6 +157,12 @@ impl Edge {
     pub fn set_complete(&self) {
         self.inner.state.complete.store(true, Ordering::Release);
         self.note_change();
+    }
+
+    /// Says that every purge that was acknowledged anywhere before this edge began has come here. Until then,
+    /// with [`EdgeOptions::doubt_stored`], what was stored before is validated before it is used.
+    pub fn trust_stored(&self) {
+        self.inner.state.cache.trust_stored();
     }
 
     /// Starts to listen; with a `state_dir` in place of the process that listens there now, which is waited
@@ -334,6 +342,13 @@ fn worker_count(options: &EdgeOptions) -> usize {
     }
 }
 
+/// Where what was purged is remembered: wherever anything that may be purged outlives the process.
+fn purge_dir(options: &EdgeOptions) -> Option<PathBuf> {
+    let beside = |disk: &CacheDisk| disk.dir.with_extension("purges");
+    let state = options.state_dir.as_ref().map(|dir| dir.join("purges"));
+    state.or_else(|| options.cache_disk.as_ref().map(beside))
+}
+
 fn assemble(
     options: &EdgeOptions,
     origins: &Arc<Origins>,
@@ -352,6 +367,13 @@ fn assemble(
     };
     let cache = Cache::new(&CacheConfig::new(cache_bytes, seed))
         .map_err(|error| StartError::Options(format!("cache: {error}")))?;
+    // First of all: what the cache's files hold is older than some of these.
+    let purges = purge_dir(options);
+    let purger = Arc::new(Purger::new(
+        cache.clone(),
+        purges.as_deref(),
+        options.doubt_stored,
+    ));
     let tier = match &options.cache_disk {
         Some(disk) if stored_seed.is_some() => {
             let [run, _] = halves(secret()?);
@@ -370,9 +392,12 @@ fn assemble(
         certificates: Arc::clone(&certificates),
         policies: Arc::new(policies),
         origins: Arc::clone(origins),
+        purger: Arc::clone(&purger),
     });
     let state = State {
         tier,
+        sweeper: Sweeper::start(&purger).map_err(StartError::Thread)?,
+        purger: Arc::clone(&purger),
         cache: cache.clone(),
         rates: Arc::clone(&rates),
         directory: Arc::clone(&directory),
@@ -464,7 +489,11 @@ fn start_admin(
         let state = Arc::clone(state);
         move || state.health()
     };
-    Admin::start(sockets, registry, health)
+    let purge = {
+        let state = Arc::clone(state);
+        move |body: &[u8]| carry_out(&state.purger, &state.directory, body)
+    };
+    Admin::start(sockets, registry, health, purge)
         .map(Some)
         .map_err(StartError::Thread)
 }

@@ -29,6 +29,7 @@ mod listeners;
 mod observe;
 mod options;
 pub mod origin;
+mod purge;
 pub mod source;
 mod state;
 mod tier;
@@ -36,6 +37,6 @@ mod transport;
 
 pub use active::{Change, Failure};
 pub use edge::{Addresses, Edge, StartError};
-pub use observe::{Probe, ProbeError, probe};
+pub use observe::{AdminPlace, Probe, ProbeError, ask_purge, probe};
 pub use options::{CacheDisk, EdgeOptions, Http1, Limits, LogTarget};
 pub use state::Status;

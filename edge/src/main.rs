@@ -1,4 +1,5 @@
-//! The edge's process: `breakwater-edge run` serves, `breakwater-edge probe` asks a running one how it is.
+//! The edge's process: `breakwater-edge run` serves, `probe` asks a running one how it is, `purge` takes away what
+//! it has stored.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use breakwater_edge::{Probe, probe};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+mod purge_command;
 mod run;
 
 #[global_allocator]
@@ -29,6 +31,8 @@ enum Command {
     Run(Box<RunArgs>),
     /// Ask a running edge over its Unix socket; exits 1 when the answer is no.
     Probe(ProbeArgs),
+    /// Purge what a running edge has stored.
+    Purge(purge_command::PurgeArgs),
 }
 
 #[derive(Debug, Args)]
@@ -138,6 +142,7 @@ fn main() -> ExitCode {
             run::run(*args)
         }
         Command::Probe(args) => ask(&args),
+        Command::Purge(args) => purge_command::run(args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

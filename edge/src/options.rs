@@ -19,9 +19,12 @@ pub struct EdgeOptions {
     pub workers: usize,
     /// Keep each worker on a core of its own, where there are enough.
     pub pin_workers: bool,
-    /// Directory on the node, for the socket over which listeners are handed to the next process; `None`:
-    /// they aren't handed over.
+    /// Directory on the node, for the socket over which listeners are handed to the next process, and for what
+    /// was purged; `None`: they aren't handed over, and purges are forgotten with the process.
     pub state_dir: Option<PathBuf>,
+    /// Whoever brings the configuration may hold purges that this edge has missed while it was down: what it
+    /// has stored before is validated before it is used, until [`Edge::trust_stored`](crate::Edge).
+    pub doubt_stored: bool,
     /// Most bytes of the cache in memory.
     pub cache_max_bytes: u64,
     /// The cache's second tier; `None`: what memory has no room for, and a restart, lose what was stored.
@@ -65,6 +68,7 @@ impl Default for EdgeOptions {
             admin_socket: None,
             workers: 0,
             state_dir: None,
+            doubt_stored: false,
             cache_max_bytes: 256 << 20,
             cache_disk: None,
             rate_table_bytes: 16 << 20,

@@ -73,6 +73,7 @@ fn options(args: &RunArgs) -> EdgeOptions {
         admin_socket: args.admin_socket.clone(),
         workers: args.workers,
         state_dir: Some(args.state.clone()),
+        doubt_stored: true,
         cache_max_bytes: args.cache_mib << 20,
         cache_disk: (args.cache_disk_mib > 0).then(|| CacheDisk {
             dir: args.state.join("cache"),

@@ -11,6 +11,7 @@ use breakwater_edge_proxy::compile::{Directory, Snapshot};
 use crate::active::{Active, Failure};
 use crate::observe::{Health, Measured, OriginMetrics};
 use crate::origin::Origins;
+use crate::purge::{Purger, Sweeper};
 use crate::source::Gauges;
 use crate::tier::Tier;
 
@@ -52,6 +53,10 @@ impl Status {
 pub(crate) struct State {
     pub(crate) cache: Cache,
     pub(crate) tier: Option<Tier>,
+    pub(crate) purger: Arc<Purger>,
+    /// Ends with the edge.
+    #[allow(dead_code, reason = "it is held for its end")]
+    pub(crate) sweeper: Sweeper,
     pub(crate) rates: Arc<RateTable>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) origins: Arc<Origins>,
@@ -166,6 +171,7 @@ impl State {
                     self.rates.evicted_active(),
                 ),
             ],
+            purges: self.purger.measure(),
             origins: self.origins(&directory),
             sites: directory.sites().map(|site| site.id().clone()).collect(),
             ready: status.ready(),

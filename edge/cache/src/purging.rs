@@ -71,11 +71,16 @@ impl Cache {
 
     /// Takes over what processes before this one have purged. Sequences go on from `base`, which must be
     /// higher than any that they used. `doubt`: purges may have been missed while no process ran, so what is
-    /// stored from before must be validated until [`Site::trust`]. To be called first of all.
+    /// stored from before must be validated until [`trust_stored`](Self::trust_stored). To be called first of all.
     ///
     /// From now on a site's purges are remembered although nothing of it is in memory.
     pub fn restore_purges(&self, log: PurgeLog, base: u64, doubt: bool) {
         self.shared.sites.restore(log, base, doubt);
+    }
+
+    /// Every purge that was acknowledged before has come here: what is stored may be used by the rules again.
+    pub fn trust_stored(&self) {
+        self.shared.sites.trust();
     }
 
     /// All that is remembered, for a log that begins anew; `base` as in

@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::budget::{Budget, Charge};
 use crate::purge::{Purge, PurgeLog, PurgeProgress, Standing, State, Subject};
+use crate::tags::Tags;
 
 /// A site, by its UID. Got from [`Cache::site`](crate::Cache::site) once when a configuration is compiled,
 /// and kept with it.
@@ -95,6 +96,17 @@ impl Site {
         }
     }
 
+    /// Whether a hard purge holds for something that was stored at that sequence, under that key and with those
+    /// tags: for those who keep it elsewhere than in memory.
+    pub fn has_purged(&self, key: &[u8], tags: &Tags, sequence: u64) -> bool {
+        let subject = Subject {
+            key,
+            tags: Some(tags),
+            sequence,
+        };
+        sequence < self.purge_seq() && self.standing(&subject) == Standing::Purged
+    }
+
     /// Whether what was stored at this sequence must be validated because purges may have been missed.
     pub(crate) fn is_doubted(&self, sequence: u64) -> bool {
         sequence < self.doubted_before.load(Ordering::Acquire)
@@ -102,7 +114,7 @@ impl Site {
 
     /// Every purge that was acknowledged has come here: what was stored before this process began may be used
     /// by the rules again.
-    pub fn trust(&self) {
+    fn trust(&self) {
         self.doubted_before.store(0, Ordering::Release);
     }
 
@@ -170,7 +182,7 @@ struct Known {
     kept: Option<HashMap<Box<[u8]>, Arc<Site>>>,
     /// What is stored up to here is purged, of sites that nothing is known of.
     floor: u64,
-    /// What new sites begin with, see [`Site::trust`].
+    /// What new sites begin with.
     doubted_before: u64,
 }
 
@@ -208,6 +220,11 @@ impl Sites {
     /// The next purge's sequence.
     pub(crate) fn next_sequence(&self) -> u64 {
         self.sequence.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// No purge has had this sequence yet.
+    pub(crate) fn is_ahead(&self, sequence: u64) -> bool {
+        sequence > self.sequence.load(Ordering::Acquire)
     }
 
     /// A site has been purged: it is remembered.
@@ -258,6 +275,17 @@ impl Sites {
             kept.insert(uid, site);
         }
         known.kept = Some(kept);
+    }
+
+    /// Every purge has come here, of all sites.
+    pub(crate) fn trust(&self) {
+        let mut known = self.known.lock();
+        known.doubted_before = 0;
+        known
+            .by_uid
+            .values()
+            .filter_map(Weak::upgrade)
+            .for_each(|site| site.trust());
     }
 
     /// The sites that are remembered, and up to where everything of the others is purged.

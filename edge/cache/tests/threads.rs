@@ -17,7 +17,8 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use breakwater_edge_cache::{
-    Begin, BeginMode, CacheConfig, Chunk, FillLimits, FillReader, FillWriter, HeadEvent, Lookup, Reason,
+    Begin, BeginMode, CacheConfig, Chunk, FillLimits, FillReader, FillWriter, HeadEvent, Lookup, Purge,
+    PurgeUrl, Reason, Sweep,
 };
 use common::{World, at, whole_body};
 
@@ -108,6 +109,42 @@ impl Run {
         self.served.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Purges all keys, each time in another way; the ways that leave memory to be swept are swept now and then.
+    fn purge(&self, epoch: u64) {
+        let World { cache, site, .. } = &self.world;
+        let mut purge = Purge::new(false);
+        match epoch % 5 {
+            0 => {
+                cache.purge_site(site);
+                return;
+            }
+            1 => purge.tag(b"ALL").unwrap(),
+            2 => purge.mask(b"example.com/*").unwrap(),
+            3 => purge
+                .prefix(&PurgeUrl {
+                    host: b"example.com",
+                    port: None,
+                    path: b"/",
+                    query: None,
+                })
+                .unwrap(),
+            _ => {
+                for key in 0..KEYS {
+                    purge.url(&PurgeUrl {
+                        host: b"example.com",
+                        port: None,
+                        path: format!("/{key}").as_bytes(),
+                        query: None,
+                    });
+                }
+            }
+        }
+        purge.under_policies([&b"policy"[..]].into_iter());
+        cache.purge(site, &purge, 0);
+        let mut sweep = Sweep::default();
+        while epoch.is_multiple_of(2) && cache.sweep(&mut sweep, 3).is_some() {}
+    }
+
     fn request(&self, key: u64, random: &mut Random) {
         let oldest = self.purged.load(Ordering::SeqCst);
         let path = format!("/{key}");
@@ -147,9 +184,13 @@ impl Run {
         let mut reader = (random.below(5) > 0).then_some(reader);
         let private = random.below(20) == 0;
         let control = if private { "private" } else { "max-age=600" };
-        let _ = self
-            .world
-            .head(&mut writer, 200, &[("cache-control", control)], None, at(1));
+        let _ = self.world.head(
+            &mut writer,
+            200,
+            &[("cache-control", control), ("cache-tag", "a,all")],
+            None,
+            at(1),
+        );
         let mut read = Vec::new();
         let mut written = 0;
         while written < body.len() {
@@ -247,7 +288,7 @@ fn nobody_gets_a_wrong_a_torn_or_a_purged_body() {
                         0 => {
                             let _one_at_a_time = purging.lock().unwrap();
                             let epoch = run.epoch.fetch_add(1, Ordering::SeqCst) + 1;
-                            run.world.cache.purge_site(&run.world.site);
+                            run.purge(epoch);
                             run.purged.store(epoch, Ordering::SeqCst);
                         }
                         1 => {

@@ -6,6 +6,7 @@ use breakwater_edge_proxy::compile::{Directory, Shared, Site};
 
 use crate::listen::{Certificates, Policies, SiteTls};
 use crate::origin::{Origins, SiteOrigins};
+use crate::purge::Purger;
 
 /// Where compiled sites go: what requests, handshakes and origins read.
 #[derive(Debug)]
@@ -14,6 +15,7 @@ pub(crate) struct Target {
     pub(crate) certificates: Arc<Certificates>,
     pub(crate) policies: Arc<Policies>,
     pub(crate) origins: Arc<Origins>,
+    pub(crate) purger: Arc<Purger>,
 }
 
 /// A site, ready to be served.
@@ -109,10 +111,14 @@ impl Target {
             for id in &removed {
                 change.remove(id);
             }
-            for site in sites {
-                change.set(site);
+            for site in &sites {
+                change.set(Arc::clone(site));
             }
         });
+        // After: what is fetched under the configuration before is older than these.
+        for site in &sites {
+            self.purger.take_over(site);
+        }
         self.certificates.remove(&removed);
         for uid in gone {
             self.origins.remove(&uid);

@@ -1,7 +1,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,15 +10,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{Semaphore, oneshot};
+
+use crate::purge::{Done, Refusal};
 
 /// Connections at a time; more wait.
 const MAX_CONNECTIONS: usize = 64;
@@ -125,7 +127,11 @@ pub(crate) struct Admin {
 struct State {
     health: Box<dyn Fn() -> Health + Send + Sync>,
     registry: Registry,
+    purge: Arc<Purge>,
 }
+
+/// Carries out the body of a request to purge; waits for the disk.
+type Purge = dyn Fn(&[u8]) -> Result<Done, Refusal> + Send + Sync;
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -138,10 +144,12 @@ impl Admin {
         sockets: AdminSockets,
         registry: Registry,
         health: impl Fn() -> Health + Send + Sync + 'static,
+        purge: impl Fn(&[u8]) -> Result<Done, Refusal> + Send + Sync + 'static,
     ) -> io::Result<Self> {
         let state = Arc::new(State {
             health: Box::new(health),
             registry,
+            purge: Arc::new(purge),
         });
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -202,7 +210,7 @@ async fn serve(
         file = Some(path);
         tokio::spawn(async move {
             accept(
-                || async { listener.accept().await.map(|(socket, _)| socket) },
+                || async { listener.accept().await.map(|(socket, _)| (socket, Way::Socket)) },
                 state,
                 limit,
             )
@@ -224,7 +232,7 @@ async fn serve_tcp(tcp: Tcp, state: Arc<State>, limit: Arc<Semaphore>) -> io::Re
     };
     let listener = TcpListener::from_std(listener)?;
     accept(
-        || async { listener.accept().await.map(|(socket, _)| socket) },
+        || async { listener.accept().await.map(|(socket, _)| tcp_way(socket)) },
         state,
         limit,
     )
@@ -235,14 +243,14 @@ async fn serve_tcp(tcp: Tcp, state: Arc<State>, limit: Arc<Semaphore>) -> io::Re
 async fn accept<S, F>(next: impl Fn() -> F, state: Arc<State>, limit: Arc<Semaphore>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    F: Future<Output = io::Result<S>>,
+    F: Future<Output = io::Result<(S, Way)>>,
 {
     while let Ok(permit) = Arc::clone(&limit).acquire_owned().await {
         match next().await {
-            Ok(socket) => {
+            Ok((socket, way)) => {
                 let state = Arc::clone(&state);
                 tokio::spawn(async move {
-                    connection(socket, state).await;
+                    connection(socket, way, state).await;
                     drop(permit);
                 });
             }
@@ -254,10 +262,39 @@ where
     }
 }
 
-async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(socket: S, state: Arc<State>) {
+/// How a request came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Whoever may open the socket's file may change what the edge has stored.
+    Socket,
+    /// From this node, to an address that is reached from nowhere else.
+    Loopback,
+    /// From anywhere that the node's address is reached from: to look, not to change.
+    Network,
+}
+
+fn tcp_way(socket: TcpStream) -> (TcpStream, Way) {
+    let loopback = socket
+        .local_addr()
+        .is_ok_and(|local| local.ip().to_canonical().is_loopback());
+    (socket, if loopback { Way::Loopback } else { Way::Network })
+}
+
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    socket: S,
+    way: Way,
+    state: Arc<State>,
+) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let answer = answer(&state, request.method(), request.uri().path());
-        async move { Ok::<_, Infallible>(answer) }
+        let state = Arc::clone(&state);
+        async move {
+            let answer = if request.uri().path() == "/purge" {
+                purge(&state, way, request).await
+            } else {
+                answer(&state, request.method(), request.uri().path())
+            };
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut builder = http1::Builder::new();
     builder
@@ -266,6 +303,68 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(socket: 
         .max_buf_size(16 << 10);
     // A scraper or probe that goes away isn't worth a line.
     let _ = builder.serve_connection(TokioIo::new(socket), service).await;
+}
+
+/// Most bytes of a purge's body, and how long it may take to come.
+const MAX_PURGE_BYTES: usize = 1 << 20;
+const MAX_PURGE_TIME: Duration = Duration::from_secs(10);
+
+async fn purge(state: &State, way: Way, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    if let Err((status, why)) = may_purge(way, &request) {
+        return refuse(status, why);
+    }
+    let body = Limited::new(request.into_body(), MAX_PURGE_BYTES).collect();
+    let body = match tokio::time::timeout(MAX_PURGE_TIME, body).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(_)) => return refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body has 1 MiB at most"),
+        Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
+    };
+    let purge = Arc::clone(&state.purge);
+    let outcome = tokio::task::spawn_blocking(move || purge(&body)).await;
+    match outcome {
+        Ok(Ok(done)) => {
+            let mut body = serde_json::to_vec(&done).unwrap_or_default();
+            body.push(b'\n');
+            respond(StatusCode::OK, "application/json", body)
+        }
+        Ok(Err(refusal)) => {
+            let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
+            refuse(status, &refusal.to_string())
+        }
+        Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "the purge was broken off"),
+    }
+}
+
+/// A page in a browser on this node must not be able to purge either: it can't send this media type to another
+/// origin unasked, and it names the host that it thinks this is.
+fn may_purge(way: Way, request: &Request<Incoming>) -> Result<(), (StatusCode, &'static str)> {
+    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    if request.method() != Method::POST {
+        return Err((StatusCode::METHOD_NOT_ALLOWED, "only POST"));
+    }
+    let host = text(header::HOST).unwrap_or_default();
+    let name = host
+        .rsplit_once(':')
+        .map_or(host, |(name, _)| name)
+        .trim_matches(['[', ']']);
+    let local = name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if way == Way::Network || (way == Way::Loopback && !local) {
+        return Err((
+            StatusCode::FORBIDDEN,
+            "purges are taken over the Unix socket and on loopback, under its name or address",
+        ));
+    }
+    let media = text(header::CONTENT_TYPE)
+        .and_then(|media| media.split(';').next())
+        .unwrap_or_default();
+    if !media.trim().eq_ignore_ascii_case("application/json") {
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
+    }
+    Ok(())
+}
+
+fn refuse(status: StatusCode, why: &str) -> Response<Full<Bytes>> {
+    respond(status, "text/plain; charset=utf-8", format!("{why}\n"))
 }
 
 fn answer(state: &State, method: &Method, path: &str) -> Response<Full<Bytes>> {
@@ -302,7 +401,7 @@ fn answer(state: &State, method: &Method, path: &str) -> Response<Full<Bytes>> {
         _ => respond(
             StatusCode::NOT_FOUND,
             "text/plain",
-            "there are /healthz, /readyz and /metrics\n",
+            "there are /healthz, /readyz, /metrics and, to POST to, /purge\n",
         ),
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Measured {
     pub(crate) sites: HashSet<SiteId>,
     /// Their origins.
     pub(crate) origins: Vec<OriginMetrics>,
+    /// What was purged.
+    pub(crate) purges: PurgeMetrics,
     /// It has its configuration and listens.
     pub(crate) ready: bool,
 }
@@ -166,6 +168,52 @@ impl Exposition {
     }
 }
 
+/// What was purged since the start.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PurgeMetrics {
+    /// By kind.
+    pub(crate) targets: Vec<(&'static str, u64)>,
+    pub(crate) failed: u64,
+    pub(crate) entries_dropped: u64,
+    pub(crate) count: u64,
+    pub(crate) sum_us: u64,
+    /// Upper bound and count; the last has none.
+    pub(crate) latencies: Vec<(Option<u64>, u64)>,
+}
+
+fn encode_purges(out: &mut Out<'_>, purges: &PurgeMetrics) -> fmt::Result {
+    let targets: Vec<_> = purges
+        .targets
+        .iter()
+        .map(|(kind, n)| ([("kind", *kind)], *n))
+        .collect();
+    out.counters("breakwater_purge_targets", "What purges named, by kind", &targets)?;
+    out.counter(
+        "breakwater_purges_failed",
+        "Purges that were not acknowledged, because they couldn't be written to the node's disk",
+        purges.failed,
+    )?;
+    out.counter(
+        "breakwater_purge_entries_dropped",
+        "Stored answers that were purged and whose memory was freed",
+        purges.entries_dropped,
+    )?;
+    #[allow(clippy::cast_precision_loss)] // microseconds: exact for 285 years
+    let secs = |us: u64| us as f64 / 1e6;
+    let buckets: Vec<(f64, u64)> = purges
+        .latencies
+        .iter()
+        .map(|(bound, n)| (bound.map_or(f64::INFINITY, secs), *n))
+        .collect();
+    let mut encoder = out.0.encode_descriptor(
+        "breakwater_purge_duration_seconds",
+        "From a purge's request to its acknowledgement",
+        None,
+        MetricType::Histogram,
+    )?;
+    encoder.encode_histogram::<NoLabelSet>(secs(purges.sum_us), purges.count, &buckets, None)
+}
+
 /// Writes families of constants.
 pub(super) struct Out<'a>(DescriptorEncoder<'a>);
 
@@ -216,12 +264,14 @@ impl Collector for Exposition {
             counters,
             sites,
             origins,
+            purges,
             ready,
         } = (self.measure)();
         self.encode_sites(&mut out, &sites)?;
         self.encode_durations(&mut out)?;
         self.encode_requests(&mut out)?;
         origins::encode(&mut out, &origins)?;
+        encode_purges(&mut out, &purges)?;
         self.encode_connections(&mut out)?;
         out.gauge(
             "breakwater_ready",

@@ -5,6 +5,7 @@
 //! handed over in batches, and what the log's reader can't take is dropped and counted.
 
 mod admin;
+mod ask_purge;
 mod counters;
 mod exposition;
 mod line;
@@ -14,8 +15,9 @@ mod probe;
 mod record;
 
 pub(crate) use admin::{Admin, AdminSockets, Health};
+pub use ask_purge::{AdminPlace, ask_purge};
 pub(crate) use counters::{ConnectionEnd, Counters, Handshake, Warmed};
-pub(crate) use exposition::{Exposition, Measured};
+pub(crate) use exposition::{Exposition, Measured, PurgeMetrics};
 pub(crate) use log::{AccessLog, LineBuffer};
 pub(crate) use origins::OriginMetrics;
 pub use probe::{Probe, ProbeError, probe};

@@ -14,7 +14,7 @@ fn the_committed_page_is_what_help_says() {
         "<!-- Made by `make goldens` from --help. Don't edit. -->\n# breakwater-edge\n\n\
          The chart starts it, one on each node of a region.\n",
     );
-    for command in ["", "run", "probe"] {
+    for command in ["", "run", "probe", "purge"] {
         if !command.is_empty() {
             page += &["\n## ", command, "\n"].concat();
         }

@@ -38,6 +38,7 @@ mod origin_timeouts;
 mod origin_tls;
 mod origin_upgrade;
 mod parsing;
+mod purge;
 mod queue_poisoning;
 mod request_bodies;
 mod smuggling;

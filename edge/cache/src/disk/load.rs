@@ -168,7 +168,8 @@ pub(super) fn run(disk: &Disk) {
         let found = find(disk, &job);
         disk.loads.end(job.hash, &job.state, || match found {
             // Newer than what was read, or voided, is only what is no longer in the index.
-            Some((slot, entry)) if entry.is_purged(&job.site) => {
+            // What is of a later sequence than any purge was written under a log of purges that is lost.
+            Some((slot, entry)) if entry.is_purged(&job.site) || job.shared.sites.is_ahead(entry.purge) => {
                 disk.index.remove(&slot);
                 add(&disk.counts.missed);
             }

@@ -45,6 +45,8 @@ pub enum PurgeRecord {
         purge: Purge,
         /// How far the site's configuration has come with it.
         progress: Option<PurgeProgress>,
+        /// Another process has it in its own log, where whoever follows that finds it.
+        relayed: bool,
     },
     /// All that a site remembers, in place of what came before.
     Site {
@@ -103,6 +105,7 @@ impl PurgeRecord {
                 site,
                 purge,
                 progress,
+                relayed,
             } => {
                 record.u8(1);
                 record.u64(*sequence);
@@ -110,6 +113,7 @@ impl PurgeRecord {
                 record.bytes(site);
                 record.purge(purge);
                 record.progress(progress.as_ref());
+                record.u8(u8::from(*relayed));
             }
             Self::Site {
                 sequence,
@@ -175,6 +179,7 @@ impl PurgeRecord {
                 site: from.bytes()?.into(),
                 purge: from.purge()?,
                 progress: from.progress()?,
+                relayed: from.u8()? == 1,
             },
             2 => Self::Site {
                 sequence: from.u64()?,
@@ -230,6 +235,7 @@ impl PurgeLog {
                 site,
                 purge,
                 progress,
+                relayed: _,
             } => {
                 self.highest = self.highest.max(sequence);
                 let (last, state) = self.sites.entry(site).or_default();

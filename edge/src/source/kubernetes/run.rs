@@ -63,6 +63,7 @@ pub async fn run(edge: Edge, options: Options) -> Result<(), StartError> {
         report,
         gauges: Arc::clone(&gauges),
         told_complete: false,
+        caught_up: false,
         held_back: 0,
     };
     follower.writer.send(ops);
@@ -116,6 +117,8 @@ struct Follower {
     report: watch::Sender<Report>,
     gauges: Arc<Gauges>,
     told_complete: bool,
+    /// Everything that the API had when this process began has come.
+    caught_up: bool,
     held_back: usize,
 }
 
@@ -175,6 +178,7 @@ impl Follower {
     /// Takes in what happened, up to what asks for another request; the rest belongs to the old one.
     fn take(&mut self, inputs: Vec<Input>) -> Option<Ask> {
         let (mut ask, mut moved) = (None, false);
+        let mut told_all = false;
         for input in inputs {
             if matches!(
                 input,
@@ -182,6 +186,7 @@ impl Follower {
             ) {
                 self.note_event();
             }
+            told_all |= matches!(input, Input::Bookmark { .. });
             for action in self.sync.step(input) {
                 match action {
                     Action::Put { name, hash, files } => self.keeper.put(name, hash, files),
@@ -195,6 +200,11 @@ impl Follower {
             }
         }
         self.keeper.commit();
+        // A bookmark comes after all that happened before it.
+        if told_all && self.sync.watching() && !self.caught_up {
+            self.caught_up = true;
+            self.edge.trust_stored();
+        }
         let mut ops = self.keeper.take_ops();
         if moved {
             ops.push(keep::mark(&self.sync));

@@ -41,6 +41,15 @@ impl Metrics {
         sum
     }
 
+    /// Waits until the sum is no less.
+    pub(crate) async fn until_more(&mut self, name: &str, least: u64) {
+        let start = Instant::now();
+        while self.value(name, &[]).await < least {
+            assert!(start.elapsed() < PATIENCE, "{name} stays below {least}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     /// Waits until the sum is `wanted`.
     pub(crate) async fn until(&mut self, name: &str, labels: &[&str], wanted: u64) {
         let start = Instant::now();

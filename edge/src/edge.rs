@@ -368,10 +368,10 @@ fn assemble(
     let cache = Cache::new(&CacheConfig::new(cache_bytes, seed))
         .map_err(|error| StartError::Options(format!("cache: {error}")))?;
     // First of all: what the cache's files hold is older than some of these.
-    let purges = purge_dir(options);
+    let log_dir = purge_dir(options);
     let purger = Arc::new(Purger::new(
         cache.clone(),
-        purges.as_deref(),
+        log_dir.as_deref(),
         options.doubt_stored,
     ));
     let tier = match &options.cache_disk {

@@ -100,7 +100,7 @@ pub struct CachePolicySpec {
     /// have half of the memory at most where small ones want it, and a twentieth until somebody asks for them again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub storage_class: Option<StorageClass>,
-    /// Compression at the edge.
+    /// Compression at the edge. Without it bodies stay as the origin sends them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,
 }
@@ -278,14 +278,16 @@ pub enum StorageClass {
     Large,
 }
 
-/// Compression at the edge.
+/// Compression at the edge, of answers that are stored: text, data in text, and formats that aren't compressed by
+/// themselves. What the origin has compressed stays as it is; so does what it marks `no-transform` or tells a
+/// digest of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Compression {
-    /// In order of preference.
+    /// In order of preference. A visitor gets the one that it likes best, and the origin is asked for that one.
     #[schemars(length(min = 1, max = 3))]
     pub encodings: Vec<Encoding>,
-    /// Bodies below this many bytes stay as they are.
+    /// Bodies below this many bytes stay as they are; 1024 when it isn't given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_048_576))]
     pub min_bytes: Option<i64>,

@@ -5,6 +5,7 @@ use crate::date::parse_http_date;
 use crate::entry::Hit;
 use crate::etag::ETag;
 use crate::fields::{FieldsView, list_members};
+use crate::freshness::Transformed;
 use crate::range::{ByteRange, RangeRequest, Resolved};
 
 /// What of a stored answer is sent for a request.
@@ -144,6 +145,11 @@ impl<'a> OriginCondition<'a> {
     /// `None` where nothing stored can be validated.
     pub(crate) fn of(hit: &'a Hit) -> Option<Self> {
         let if_none_match = hit.etag().filter(|etag| ETag::parse(etag).is_some());
+        // Some origins compare octets.
+        let if_none_match = match hit.transformed() {
+            Transformed::BodyAndTag => if_none_match.map(|etag| etag.strip_prefix(b"W/").unwrap_or(etag)),
+            Transformed::No | Transformed::Body => if_none_match,
+        };
         let if_modified_since = hit.last_modified().filter(|date| parse_http_date(date).is_some());
         let any = if_none_match.is_some() || if_modified_since.is_some();
         any.then_some(Self {

@@ -10,7 +10,7 @@ use crate::Now;
 use crate::body::Body;
 use crate::budget::{Budget, Charge};
 use crate::fields::Fields;
-use crate::freshness::Lifetime;
+use crate::freshness::{Lifetime, Transformed};
 use crate::near::Pin;
 use crate::purge::{Standing, Subject};
 use crate::range::ByteRange;
@@ -362,6 +362,11 @@ impl Hit {
     /// The validator to ask the origin with, and to answer visitors' conditions with.
     pub fn etag(&self) -> Option<&[u8]> {
         self.entry.fields.get(b"etag")
+    }
+
+    /// What was changed before it was stored.
+    pub fn transformed(&self) -> Transformed {
+        self.entry.lifetime.transformed
     }
 
     /// Fields that carry tags are among its fields.

@@ -36,6 +36,44 @@ pub trait FieldsView {
     }
 }
 
+/// A request's fields with one of them replaced by what it comes down to, as variants are told apart.
+#[derive(Clone, Copy)]
+pub struct Replaced<'a> {
+    /// As they came.
+    pub fields: &'a dyn FieldsView,
+    /// Lower-case name of the field.
+    pub name: &'static [u8],
+    /// Its only value.
+    pub value: &'static [u8],
+}
+
+impl FieldsView for Replaced<'_> {
+    fn visit_all<'b>(&'b self, each: &mut dyn FnMut(&'b [u8], &'b [u8])) {
+        self.fields.visit_all(&mut |name, value| {
+            if !name.eq_ignore_ascii_case(self.name) {
+                each(name, value);
+            }
+        });
+        each(self.name, self.value);
+    }
+
+    fn visit<'b>(&'b self, name: &[u8], each: &mut dyn FnMut(&'b [u8])) {
+        if name.eq_ignore_ascii_case(self.name) {
+            each(self.value);
+        } else {
+            self.fields.visit(name, each);
+        }
+    }
+
+    fn first(&self, name: &[u8]) -> Option<&[u8]> {
+        if name.eq_ignore_ascii_case(self.name) {
+            Some(self.value)
+        } else {
+            self.fields.first(name)
+        }
+    }
+}
+
 impl<N: AsRef<[u8]>, V: AsRef<[u8]>> FieldsView for [(N, V)] {
     fn visit_all<'a>(&'a self, each: &mut dyn FnMut(&'a [u8], &'a [u8])) {
         for (name, value) in self {

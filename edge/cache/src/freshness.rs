@@ -74,6 +74,18 @@ pub enum Verdict {
     Refuse(Reason),
 }
 
+/// What was changed of an answer before it was stored (RFC 9110 §7.7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transformed {
+    /// Nothing.
+    #[default]
+    No,
+    /// Its body.
+    Body,
+    /// Its body, and its strong entity tag was made weak: the origin is asked with the strong one.
+    BodyAndTag,
+}
+
 /// How long an answer may be used, and what must be left out of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lifetime {
@@ -107,6 +119,8 @@ pub struct Lifetime {
     pub unvaried_fields: &'static [&'static str],
     /// What it may be purged by.
     pub tags: Tags,
+    /// Set by whoever changes the answer after it was judged.
+    pub transformed: Transformed,
 }
 
 impl Lifetime {
@@ -355,6 +369,7 @@ impl Statement<'_> {
             class: rules.class,
             unvaried_fields: rules.unvaried_fields,
             tags: Tags::of(self.head.fields, &rules.tags),
+            transformed: Transformed::No,
         }
     }
 

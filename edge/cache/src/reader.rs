@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use crate::entry::Hit;
-use crate::fields::{Fields, FieldsView};
+use crate::fields::{Fields, FieldsView, Replaced};
 use crate::fill::{AnswerHead, Fill, Phase};
 use crate::{Now, Reason};
 
@@ -19,6 +19,8 @@ pub struct FillReader {
     id: usize,
     leader: bool,
     offset: u64,
+    /// See [`FillReader::select_by`].
+    replaced: Option<(&'static [u8], &'static [u8])>,
 }
 
 /// What came of waiting for a head.
@@ -59,6 +61,7 @@ impl FillReader {
             id,
             leader,
             offset: 0,
+            replaced: None,
         }
     }
 
@@ -67,9 +70,23 @@ impl FillReader {
         !self.leader
     }
 
+    /// Its request began with this field [replaced](Replaced), and is matched so.
+    pub fn select_by(&mut self, name: &'static [u8], value: &'static [u8]) {
+        self.replaced = Some((name, value));
+    }
+
     /// Waits for the head. `request` is the same that the reader began with: the answer's `Vary` decides
     /// whether it is for it.
     pub fn poll_head(&mut self, request: &dyn FieldsView, now: Now, cx: &mut Context<'_>) -> Poll<HeadEvent> {
+        let replaced = self.replaced.map(|(name, value)| Replaced {
+            fields: request,
+            name,
+            value,
+        });
+        let request = match &replaced {
+            Some(replaced) => replaced,
+            None => request,
+        };
         let mut state = self.fill.state.lock();
         let variant = |entry_vary: &crate::VaryKey| self.leader || entry_vary.matches(request);
         Poll::Ready(match &state.phase {

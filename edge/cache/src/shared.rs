@@ -33,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) budget: Arc<Budget>,
     /// The part of it that requests hold, see [`Held`].
     held: Arc<Budget>,
+    /// The part of it that fills hold for what their bodies go through.
+    coding: Arc<Budget>,
     pub(crate) limits: FillLimits,
     hit_for_miss_secs: u64,
     pub(crate) advice_interval_ms: u64,
@@ -48,6 +50,9 @@ pub(crate) struct Shared {
 
 /// The part of a cache's bytes that requests may hold: one in so many.
 const HELD_PART: usize = 32;
+
+/// The part that encoders of fills may have.
+const CODING_PART: usize = 8;
 
 /// Fills that others can join, by the hash of their key.
 pub(crate) type Fills = HashMap<u128, Vec<Arc<Fill>>>;
@@ -85,6 +90,7 @@ impl Shared {
             hasher: KeyHasher(config.seed),
             _fixed: Charge::new(&budget, fixed_bytes),
             held: Budget::new(budget.max_bytes / HELD_PART),
+            coding: Budget::new(budget.max_bytes / CODING_PART),
             budget,
             limits: config.fill,
             hit_for_miss_secs: config.hit_for_miss_secs,
@@ -223,8 +229,17 @@ impl Shared {
 
     /// Takes memory for a request, where there is some.
     pub(crate) fn hold(&self, bytes: usize) -> Option<Held> {
-        let of_held = Charge::new(&self.held, bytes);
-        if self.held.is_exceeded() {
+        self.hold_of(&self.held, bytes)
+    }
+
+    /// Takes memory for an encoder, where there is some.
+    pub(crate) fn hold_for_coding(&self, bytes: usize) -> Option<Held> {
+        self.hold_of(&self.coding, bytes)
+    }
+
+    fn hold_of(&self, part: &Arc<Budget>, bytes: usize) -> Option<Held> {
+        let of_held = Charge::new(part, bytes);
+        if part.is_exceeded() {
             return None;
         }
         let of_all = Charge::new(&self.budget, bytes);

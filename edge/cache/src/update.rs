@@ -103,6 +103,7 @@ impl FillWriter {
         let (lifetime, shared) = match (judge(request, head, rules), &vary) {
             (Verdict::Store(mut lifetime), Ok(_)) => {
                 lifetime.tags = entry.lifetime.tags.updated(answer, &rules.tags);
+                lifetime.transformed = entry.lifetime.transformed;
                 (lifetime, Ok(()))
             }
             (Verdict::Store(lifetime), Err(_)) => (lifetime, Err(Reason::VaryTooLarge)),

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
+use crate::budget::Held;
 use crate::conditional::OriginCondition;
 use crate::entry::Hit;
 use crate::fields::{Fields, FieldsView};
@@ -196,6 +197,12 @@ impl FillWriter {
         }
         state.writer = Some(cx.waker().clone());
         Poll::Pending
+    }
+
+    /// Takes memory for an encoder of the body, where there is some: all of them have an eighth of the cache's
+    /// bytes.
+    pub fn hold(&self, bytes: usize) -> Option<Held> {
+        self.fill.shared.hold_for_coding(bytes)
     }
 
     /// How many readers there are.

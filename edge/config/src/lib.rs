@@ -28,8 +28,8 @@ pub use origin::{
     OriginTls, Retries,
 };
 pub use policy::{
-    BodyMethods, CacheKey, CachePolicy, Mode, Part, PolicyId, QueryKey, RateKey, RateRule, StatusTtl,
-    StorageClass, Tags, Ttl,
+    BodyMethods, CacheKey, CachePolicy, Compression, Encoding, Mode, Part, PolicyId, QueryKey, RateKey,
+    RateRule, StatusTtl, StorageClass, Tags, Ttl,
 };
 pub use purge::{PurgeTarget, Purges, RecentPurge};
 pub use region::{AddressPolicy, RegionSettings};

@@ -143,6 +143,9 @@ pub struct CachePolicy {
     /// Which fields of an answer carry its tags; `None`: the usual ones, which visitors get too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tags: Option<Tags>,
+    /// Compression of what is stored; `None`: bodies stay as the origin sends them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<Compression>,
 }
 
 impl CachePolicy {
@@ -160,6 +163,7 @@ impl CachePolicy {
             storage_class: None,
             strict_headers: false,
             tags: None,
+            compression: None,
         }
     }
 
@@ -173,6 +177,29 @@ impl CachePolicy {
     pub fn fingerprint(&self) -> Result<ContentHash, serde_json::Error> {
         Ok(ContentHash::of(&serde_json::to_vec(&self.key)?))
     }
+}
+
+/// Compression of answers that are stored. An edge that doesn't know of it passes them as they are, so it may be
+/// ignored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Compression {
+    /// The codings that visitors get, in order of preference; each once.
+    pub encodings: Vec<Encoding>,
+    /// Shorter bodies stay as they are.
+    pub min_bytes: u64,
+}
+
+/// A content coding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Encoding {
+    /// `br` (RFC 7932).
+    Brotli,
+    /// `zstd` (RFC 8878).
+    Zstd,
+    /// `gzip` (RFC 1952).
+    Gzip,
 }
 
 /// Tags to purge by.

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 use std::task::{Context, Poll};
 
 use breakwater_edge_cache::{
-    FieldsBuilder, FillWriter, Finished, NotModified, OriginHead as CacheHead, Reason as CacheReason,
-    RequestFacts, Verdict, judge, list_members,
+    FieldsBuilder, FillWriter, Finished, Hit, NotModified, OriginHead as CacheHead, Reason as CacheReason,
+    RequestFacts, Transformed, Verdict, judge, list_members,
 };
 use bytes::Bytes;
 
 use crate::Now;
+use crate::coding::{Coding, Encoder, Prepared, STEP_BYTES, confirmed, is_varied, may_be_changed};
 use crate::compile::CacheRules;
 use crate::phases::parse::is_well_formed;
 use crate::phases::{fetch, trailers};
@@ -50,11 +51,43 @@ pub struct Fill {
     retries: Retries,
     /// The plan carries the validators of what is stored.
     conditional: bool,
+    /// The class of codings that it is for, where the policy compresses.
+    class: Option<Coding>,
+    /// Set while the body is being compressed.
+    compressing: Option<Compressing>,
     /// The plan asks for a part.
     part: bool,
     answered: bool,
     sent: Now,
     report: Arc<Report>,
+}
+
+/// A body on its way through an encoder.
+#[derive(Debug)]
+struct Compressing {
+    encoder: Encoder,
+    /// How much of what the origin told is still to come.
+    left: Option<u64>,
+}
+
+impl Compressing {
+    /// `Err`: the body is longer than the origin said, or can't be compressed.
+    fn write(&mut self, part: &[u8]) -> Result<Bytes, CacheReason> {
+        if let Some(left) = &mut self.left {
+            *left = left
+                .checked_sub(part.len() as u64)
+                .ok_or(CacheReason::Truncated)?;
+        }
+        self.encoder.write(part).map_err(|_| CacheReason::Dropped)
+    }
+
+    /// `Err`: the body isn't as long as the origin said, or can't be compressed.
+    fn finish(self) -> Result<Bytes, CacheReason> {
+        if self.left.is_some_and(|left| left > 0) {
+            return Err(CacheReason::Truncated);
+        }
+        self.encoder.finish().map_err(|_| CacheReason::Dropped)
+    }
 }
 
 /// What the request that leads a fill learns of it, for its record.
@@ -91,6 +124,7 @@ impl Fill {
         writer: FillWriter,
         rules: Arc<CacheRules>,
         facts: RequestFacts,
+        class: Option<Coding>,
         report: Arc<Report>,
     ) -> Self {
         let mut conditional = false;
@@ -115,6 +149,8 @@ impl Fill {
             facts,
             retries,
             conditional,
+            class,
+            compressing: None,
             answered: false,
             sent: Now::default(),
             report,
@@ -166,7 +202,7 @@ impl Fill {
             sent: self.sent,
             received: now,
         };
-        let verdict = if varies_by_what_we_write(&answer.fields) {
+        let mut verdict = if varies_by_what_we_write(&answer.fields) {
             Verdict::Refuse(CacheReason::VaryStar)
         } else if says_nothing {
             Verdict::Refuse(CacheReason::Partial)
@@ -175,7 +211,23 @@ impl Fill {
         };
         self.answered = true;
         // Whether it is stored is told to the readers with the head.
-        let _ = writer.head(answer.status, &answer.fields, content_length, verdict, now);
+        let Some(rules) = &self.rules.coding else {
+            let _ = writer.head(answer.status, &answer.fields, content_length, verdict, now);
+            return FillStep::Body;
+        };
+        // What one visitor alone is given isn't compressed: beside what others know of it, its length would tell
+        // of what it holds.
+        let class = self.class.filter(|_| matches!(verdict, Verdict::Store(_)));
+        let prepared = Prepared::of(answer, rules, class, |bytes| writer.hold(bytes));
+        if let Verdict::Store(lifetime) = &mut verdict {
+            lifetime.transformed = prepared.transformed;
+        }
+        let told_length = content_length.filter(|_| prepared.encoder.is_none());
+        let _ = writer.head(answer.status, &prepared.fields, told_length, verdict, now);
+        self.compressing = prepared.encoder.map(|encoder| Compressing {
+            encoder,
+            left: content_length,
+        });
         FillStep::Body
     }
 
@@ -194,12 +246,17 @@ impl Fill {
         let Some(writer) = self.writer.take() else {
             return FillStep::Done;
         };
+        let stored = writer.stale();
+        let transformed = stored.map_or(Transformed::No, Hit::transformed);
+        let varies = self.rules.coding.is_some() && stored.is_some_and(|hit| is_varied(hit.fields()));
+        let fields = confirmed(&answer.fields, transformed, varies);
         let not_modified = NotModified {
-            fields: &answer.fields,
+            fields: &fields,
             sent: self.sent,
             received: now,
         };
-        let confirmed = if varies_by_what_we_write(&answer.fields) {
+        let forbidden = transformed != Transformed::No && !may_be_changed(&answer.fields);
+        let confirmed = if forbidden || varies_by_what_we_write(&answer.fields) {
             Err(writer)
         } else {
             writer.not_modified(&not_modified, self.facts, &self.rules.store)
@@ -262,16 +319,67 @@ impl Fill {
         }
     }
 
+    /// Most bytes of the body that [`write`](Self::write) is given at once, with other tasks' turn after each;
+    /// `None`: as many as came.
+    pub fn step_bytes(&self) -> Option<usize> {
+        self.compressing.as_ref().map(|_| STEP_BYTES)
+    }
+
     /// Passes on a part of the body. `Err`: the fill has ended, drop it and the connection.
     pub fn write(&mut self, part: Bytes) -> Result<(), CacheReason> {
-        match &mut self.writer {
-            Some(writer) => writer.write(part),
-            None => Err(CacheReason::Dropped),
+        let Some(writer) = &mut self.writer else {
+            return Err(CacheReason::Dropped);
+        };
+        let Some(compressing) = &mut self.compressing else {
+            return writer.write(part);
+        };
+        let coded = compressing.write(&part);
+        self.pass_on(coded)
+    }
+
+    /// Whether a part of the body waits for more, to be compressed with it. Where none comes soon, give the readers
+    /// what there is: [`flush`](Self::flush).
+    pub fn holds_back(&self) -> bool {
+        self.compressing
+            .as_ref()
+            .is_some_and(|compressing| compressing.encoder.is_pending())
+    }
+
+    /// Passes on what waits for more. `Err`: the fill has ended.
+    pub fn flush(&mut self) -> Result<(), CacheReason> {
+        let Some(compressing) = &mut self.compressing else {
+            return Ok(());
+        };
+        let coded = compressing.encoder.flush().map_err(|_| CacheReason::Dropped);
+        self.pass_on(coded)
+    }
+
+    fn pass_on(&mut self, coded: Result<Bytes, CacheReason>) -> Result<(), CacheReason> {
+        let Some(writer) = &mut self.writer else {
+            return Err(CacheReason::Dropped);
+        };
+        match coded {
+            Ok(coded) if coded.is_empty() => Ok(()),
+            Ok(coded) => writer.write(coded),
+            Err(reason) => {
+                self.give_up(reason);
+                Err(reason)
+            }
+        }
+    }
+
+    fn give_up(&mut self, reason: CacheReason) {
+        if let Some(writer) = self.writer.take() {
+            writer.abort(reason);
         }
     }
 
     /// The body is whole, by its framing. `Err`: it was not as long as the head said.
     pub fn finish(mut self, origin_trailers: Option<&Fields<'_>>) -> Result<Finished, CacheReason> {
+        if let Some(compressing) = self.compressing.take() {
+            let last = compressing.finish();
+            self.pass_on(last)?;
+        }
         let Some(writer) = self.writer.take() else {
             return Err(CacheReason::Dropped);
         };

@@ -11,6 +11,7 @@
 //! Read in this order: [`boundary`], [`Worker`], then `phases/` file by file.
 
 pub mod boundary;
+mod coding;
 pub mod compile;
 mod facts;
 mod fill;

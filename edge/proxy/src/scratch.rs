@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use breakwater_edge_cache::{CacheStatus, FillWriter, Held, Hit, KeyBuilder, Now};
 
+use crate::coding::Coding;
 use crate::compile::{Route, Site};
 use crate::fill::Report;
 use crate::phases::body::RequestBody;
@@ -71,6 +72,8 @@ pub(crate) struct State {
     pub(crate) held: Option<Held>,
     /// The policy calls the request a query, whatever its method: it changes nothing.
     pub(crate) is_query: bool,
+    /// The class of codings that the visitor is given, where the policy compresses.
+    pub(crate) coding: Option<Coding>,
     /// The plan asks for an upgrade.
     pub(crate) upgrade: bool,
 }

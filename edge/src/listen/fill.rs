@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use breakwater_edge_proxy::{FailureKind, Fill, FillStep, MAX_ORPHANED_MS, OriginFailure, OriginHead};
+use breakwater_edge_proxy::{
+    CacheReason, FailureKind, Fill, FillStep, MAX_ORPHANED_MS, OriginFailure, OriginHead,
+};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body;
@@ -81,6 +83,8 @@ fn broken(kind: FailureKind) -> OriginFailure {
 /// What the origin's body gave.
 enum Part {
     Data(Bytes),
+    /// Nothing for a while.
+    Lull,
     End(Option<HeaderMap>),
     Broken,
 }
@@ -88,6 +92,7 @@ enum Part {
 /// Passes the body on, at the pace of the fastest reader.
 async fn pump(local: &Local, mut fill: Fill, mut body: AnswerBody) {
     let mut patience = Orphaned::default();
+    let mut lull = Lull::default();
     loop {
         let step = poll_fn(|cx| {
             if patience.poll(&mut fill, cx).is_ready() {
@@ -96,7 +101,7 @@ async fn pump(local: &Local, mut fill: Fill, mut body: AnswerBody) {
             match fill.poll_ready(cx) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Err(_nobody)) => Poll::Ready(ControlFlow::Break(false)),
-                Poll::Ready(Ok(())) => poll_part(&mut body, cx).map(ControlFlow::Continue),
+                Poll::Ready(Ok(())) => lull.poll(&fill, &mut body, cx).map(ControlFlow::Continue),
             }
         })
         .await;
@@ -104,7 +109,12 @@ async fn pump(local: &Local, mut fill: Fill, mut body: AnswerBody) {
             ControlFlow::Break(true) => return fill.abandon(),
             ControlFlow::Break(false) => return,
             ControlFlow::Continue(Part::Data(data)) => {
-                if fill.write(data).is_err() {
+                if write(&mut fill, data).await.is_err() {
+                    return;
+                }
+            }
+            ControlFlow::Continue(Part::Lull) => {
+                if fill.flush().is_err() {
                     return;
                 }
             }
@@ -122,6 +132,20 @@ async fn pump(local: &Local, mut fill: Fill, mut body: AnswerBody) {
     }
 }
 
+/// Passes on what came, in steps where a step takes long: other requests have their turn between them.
+async fn write(fill: &mut Fill, mut data: Bytes) -> Result<(), CacheReason> {
+    while let Some(step_bytes) = fill.step_bytes().filter(|step_bytes| data.len() > *step_bytes) {
+        fill.write(data.split_to(step_bytes))?;
+        tokio::task::yield_now().await;
+    }
+    let compresses = fill.step_bytes().is_some();
+    fill.write(data)?;
+    if compresses {
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
 fn poll_part(body: &mut AnswerBody, cx: &mut Context<'_>) -> Poll<Part> {
     Pin::new(body).poll_frame(cx).map(|frame| match frame {
         None => Part::End(None),
@@ -131,6 +155,35 @@ fn poll_part(body: &mut AnswerBody, cx: &mut Context<'_>) -> Poll<Part> {
             Err(frame) => Part::End(frame.into_trailers().ok()),
         },
     })
+}
+
+/// For how long what an encoder holds back waits for more of the body.
+const MAX_HELD_BACK: Duration = Duration::from_millis(50);
+
+/// The clock of an origin that pauses while an encoder holds back what came.
+#[derive(Default)]
+struct Lull {
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Lull {
+    /// The next of the body, or that none came for too long.
+    fn poll(&mut self, fill: &Fill, body: &mut AnswerBody, cx: &mut Context<'_>) -> Poll<Part> {
+        if let Poll::Ready(part) = poll_part(body, cx) {
+            self.sleep = None;
+            return Poll::Ready(part);
+        }
+        if !fill.holds_back() {
+            return Poll::Pending;
+        }
+        let sleep = self
+            .sleep
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(MAX_HELD_BACK)));
+        sleep.as_mut().poll(cx).map(|()| {
+            self.sleep = None;
+            Part::Lull
+        })
+    }
 }
 
 /// The clock of a fill that nobody reads.

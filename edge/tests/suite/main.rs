@@ -13,6 +13,7 @@ mod support;
 mod admin;
 mod cache_disk;
 mod cli;
+mod compressing;
 mod configuration;
 mod drain;
 mod drain_kinds;

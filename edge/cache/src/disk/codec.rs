@@ -11,7 +11,7 @@ use crate::body::BLOCK_BYTES;
 use crate::disk::index::Place;
 use crate::entry::Entry;
 use crate::fields::Fields;
-use crate::freshness::Lifetime;
+use crate::freshness::{Lifetime, Transformed};
 use crate::rules::StorageClass;
 use crate::tags::Tags;
 use crate::vary::VaryKey;
@@ -235,6 +235,7 @@ fn write_head(entry: &Entry, blocks: &[Bytes], run: u64, out: &mut Vec<u8>) {
         // About answers that are being stored.
         unvaried_fields: _,
         tags,
+        transformed,
     } = &entry.lifetime;
     for number in [
         entry.purge,
@@ -260,6 +261,11 @@ fn write_head(entry: &Entry, blocks: &[Bytes], run: u64, out: &mut Vec<u8>) {
         entry.class() == StorageClass::Large,
     ];
     out.extend(flags.map(u8::from));
+    out.push(match transformed {
+        Transformed::No => 0,
+        Transformed::Body => 1,
+        Transformed::BodyAndTag => 2,
+    });
     part(out, &entry.key);
     part(out, entry.vary.block());
     part(out, entry.fields.block());
@@ -328,6 +334,12 @@ impl Head {
         } else {
             StorageClass::Small
         });
+        lifetime.transformed = match reader.array()? {
+            [0] => Transformed::No,
+            [1] => Transformed::Body,
+            [2] => Transformed::BodyAndTag,
+            _ => return None,
+        };
         let key = reader.part()?.into();
         let vary = VaryKey::from_block(reader.part()?);
         let fields = Fields::from_block(reader.part()?);

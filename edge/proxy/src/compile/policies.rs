@@ -7,6 +7,7 @@ use breakwater_edge_config::{
 };
 
 use super::{CompileError, Matcher};
+use crate::coding::CodingRules;
 use crate::phases::device;
 
 /// What the region's sites share, with every part at hand.
@@ -143,6 +144,7 @@ pub(crate) struct CacheRules {
     pub(crate) policy: CachePolicy,
     pub(crate) bypass: Vec<Matcher>,
     pub(crate) store: StoreRules,
+    pub(crate) coding: Option<CodingRules>,
 }
 
 impl EffectiveCache {
@@ -164,6 +166,7 @@ impl EffectiveCache {
                 },
                 tags: tags(policy.tags.as_ref()),
             },
+            coding: policy.compression.as_ref().map(CodingRules::compile),
             policy,
         }))
     }

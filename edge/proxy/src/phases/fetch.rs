@@ -11,6 +11,7 @@ use super::lookup::Target;
 use super::parse::is_well_formed;
 use super::{Context, cookies, decorate, invalidate, key, prepare, serve};
 use crate::boundary::Step;
+use crate::coding;
 use crate::compile::Route;
 use crate::facts::Protocol;
 use crate::fill::varies_by_what_we_write;
@@ -180,6 +181,14 @@ pub(crate) fn answer(
     learn(cx, answer, scratch);
     invalidate::run(cx, answer, scratch);
     prepare::passed(cx.head, answer, cx.now, &mut scratch.response);
+    let route = cx.site(scratch).and_then(|site| scratch.state.route(site));
+    if let Some(rules) = route.and_then(|route| route.cache.0.coding.as_ref())
+        && matches!(cx.head.method, b"GET" | b"HEAD")
+        && !upgraded
+    {
+        let is_head = cx.head.method == b"HEAD";
+        coding::vary_passed(answer, rules, is_head, &mut scratch.response.fields);
+    }
     decorate::hide_tags(cx, scratch);
     scratch.state.answered = Some(cx.now);
     if upgraded {

@@ -9,6 +9,7 @@ use breakwater_edge_config::{CacheKey, OriginProtocol};
 use super::device::DeviceClass;
 use super::steering::{is, poses, steers};
 use super::{Context, body, cookies, device, parse};
+use crate::coding;
 use crate::compile::{CacheRules, Route, Site};
 use crate::facts::Protocol;
 use crate::scratch::Scratch;
@@ -102,6 +103,10 @@ fn passes(cx: &Context<'_, '_>, site: &Site, route: &Route, purpose: Purpose<'_>
     if narrows(field.id) {
         return false;
     }
+    // What is stored is for a class of visitors, and is asked for as that.
+    if rules.coding.is_some() && field.id == Name::AcceptEncoding {
+        return false;
+    }
     let key = &rules.policy.key;
     let keyed = key
         .headers
@@ -147,6 +152,9 @@ pub(crate) fn write(
         && !out.has(Name::Cookie)
     {
         keyed_cookies(fields, &rules.policy.key, &mut scratch.bytes, out);
+    }
+    if let Purpose::Store(CacheRules { coding: Some(_), .. }) = purpose {
+        out.push(Name::AcceptEncoding, coding::asked_for(scratch.state.coding));
     }
     let wants_trailers = fields
         .all(Name::Te)

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use breakwater_edge_cache::{
-    Begin, BeginMode, BeginRequest, CacheStatus, FillReader, FillWriter, Fwd, Hit, Lookup, RangeRequest,
-    Reason as CacheReason, RequestDirectives, RequestFacts, Served, Stale,
+    Begin, BeginMode, BeginRequest, CacheStatus, Fields as StoredFields, FillReader, FillWriter, Fwd, Hit,
+    Lookup, RangeRequest, Reason as CacheReason, RequestDirectives, RequestFacts, Served, Stale,
 };
 use breakwater_edge_config::{BodyMethods, Origin};
 
@@ -12,6 +12,7 @@ use super::forwarding::Purpose;
 use super::key::KeyOf;
 use super::{Context, body, cookies, fetch, forwarding, graphql, key, serve};
 use crate::boundary::Step;
+use crate::coding::{self, Accepted, Classed};
 use crate::compile::{CacheRules, Route, Site};
 use crate::fill::{Fill, Report};
 use crate::plan::BodyMode;
@@ -71,16 +72,29 @@ fn body_methods(target: Target<'_>) -> Option<&BodyMethods> {
 /// Looks for what is stored: all that is in the key is there.
 pub(crate) fn find(cx: &Context<'_, '_>, target: Target<'_>, scratch: &mut Scratch) -> Result<Step, Exit> {
     key::write(cx, target.site, target.route, KeyOf::Request, scratch);
+    if let Some(rules) = &target.rules().coding {
+        match coding::choose(&cx.head.fields, rules) {
+            Accepted::Class(class) => scratch.state.coding = class,
+            Accepted::Nothing => return untaken(cx, target, scratch),
+        }
+    }
     let cache = &cx.shared.cache;
     let key = cache.key(&scratch.key);
     let site = target.site.cache_site(cache);
-    let found = cache.lookup(&mut cx.near.borrow_mut(), site, key, &cx.head.fields, cx.now);
+    let classed = Classed::new(&cx.head.fields, target.rules(), scratch.state.coding);
+    let request = classed.view();
+    let found = cache.lookup(&mut cx.near.borrow_mut(), site, key, request, cx.now);
     if matches!(found, Lookup::Miss(_) | Lookup::OnlyIfCachedMiss)
         && scratch.state.loads < MAX_LOADS
-        && let Some(load) = cache.load(site, key, &cx.head.fields, cx.now)
+        && let Some(load) = cache.load(site, key, request, cx.now)
     {
         scratch.state.loads += 1;
         return Ok(Step::Load(load));
+    }
+    if let Lookup::Fresh(hit) | Lookup::Stale(Stale { hit, .. }) | Lookup::Partial { hit, .. } = &found
+        && !is_taken(cx, target.route, hit.fields())
+    {
+        return untaken(cx, target, scratch);
     }
     match found {
         Lookup::Fresh(hit) => Ok(serve::hit(cx, hit, CacheStatus::new(Served::Hit), None, scratch)),
@@ -97,6 +111,27 @@ pub(crate) fn find(cx: &Context<'_, '_>, target: Target<'_>, scratch: &mut Scrat
         // Neither a hit nor forwarded: nothing for `Cache-Status` to say (RFC 9211 §2).
         Lookup::OnlyIfCachedMiss => Err(Reason::OnlyIfCached.into()),
     }
+}
+
+/// What is stored, or could be made, has no coding that this visitor takes: the origin may know better.
+fn untaken(cx: &Context<'_, '_>, target: Target<'_>, scratch: &mut Scratch) -> Result<Step, Exit> {
+    if RequestDirectives::of(&cx.head.fields).only_if_cached {
+        return Err(Reason::OnlyIfCached.into());
+    }
+    scratch.state.cache = Some(CacheStatus {
+        detail: Some(CacheReason::OtherVariant),
+        ..CacheStatus::new(Served::Forwarded(Fwd::VaryMiss))
+    });
+    fetch::pass(cx, target, true, scratch)
+}
+
+/// Whether the visitor takes the coding of an answer that wasn't made for it alone: origins send others than they
+/// were asked for.
+pub(super) fn is_taken(cx: &Context<'_, '_>, route: &Route, answer: &StoredFields) -> bool {
+    route.cache.0.coding.is_none()
+        || answer
+            .get(b"content-encoding")
+            .is_none_or(|coding| coding::accepts(&cx.head.fields, coding))
 }
 
 /// Whether the cache may look at this request at all; else what to say of it.
@@ -198,7 +233,8 @@ fn stale(
 
 /// What a HEAD is answered tells something of what is stored (RFC 9111 §4.3.5).
 fn question(cx: &Context<'_, '_>, target: Target<'_>, hit: &Hit, scratch: &mut Scratch) {
-    if cx.head.method != b"HEAD" || is_conditional(cx) {
+    // Where variants differ by coding, what this visitor is told may be of another.
+    if cx.head.method != b"HEAD" || is_conditional(cx) || target.rules().coding.is_some() {
         return;
     }
     let cache = &cx.shared.cache;
@@ -322,20 +358,29 @@ fn start(
     scratch: &mut Scratch,
 ) -> Started {
     let cache = &cx.shared.cache;
+    let classed = Classed::new(&cx.head.fields, target.rules(), scratch.state.coding);
     let begun = cache.begin(&BeginRequest {
         site: target.site.cache_site(cache),
         key: cache.key(&scratch.key),
-        fields: &cx.head.fields,
+        fields: classed.view(),
         stale,
         mode,
         now: cx.now,
     });
     match begun {
+        Begin::Found(hit) if !is_taken(cx, target.route, hit.fields()) => {
+            start(cx, target, None, BeginMode::Alone, wanted, scratch)
+        }
         Begin::Lead(writer, reader) => Started::Lead {
             fill: lead(cx, target, writer, wanted, scratch),
             reader,
         },
-        Begin::Join(reader) => Started::Join(reader),
+        Begin::Join(mut reader) => {
+            if target.rules().coding.is_some() {
+                reader.select_by(coding::FIELD, coding::asked_for(scratch.state.coding));
+            }
+            Started::Join(reader)
+        }
         Begin::Found(hit) => Started::Found(hit),
     }
 }
@@ -374,6 +419,7 @@ fn lead(
                 writer,
                 Arc::clone(rules),
                 facts,
+                scratch.state.coding,
                 report,
             )))
         }

@@ -2,7 +2,7 @@
 
 use breakwater_edge_cache::{BeginMode, CacheStatus, Fwd, HeadEvent, Reason as CacheReason, Served};
 
-use super::lookup::{self, Target, begin};
+use super::lookup::{self, Target, begin, is_taken};
 use super::{Context, fetch, serve};
 use crate::boundary::Step;
 use crate::compile::Action;
@@ -25,6 +25,17 @@ pub(crate) fn waited(
         .state
         .cache
         .unwrap_or(CacheStatus::new(Served::Forwarded(Fwd::Miss)));
+    let fields = match &event {
+        HeadEvent::Head(answer) => Some(&*answer.fields),
+        HeadEvent::Validated(hit) | HeadEvent::Stale(hit, _) => Some(hit.fields()),
+        _ => None,
+    };
+    let route = cx.site(scratch).and_then(|site| scratch.state.route(site));
+    if let Some((fields, route)) = fields.zip(route).filter(|_| collapsed)
+        && !is_taken(cx, route, fields)
+    {
+        return again(cx, BeginMode::Alone, Some(CacheReason::OtherVariant), scratch);
+    }
     match event {
         HeadEvent::Head(answer) => {
             if fetch::is_failure(answer.status)

@@ -41,6 +41,7 @@ names! {
     CacheStatus "cache-status",
     CdnLoop "cdn-loop",
     Connection "connection",
+    ContentEncoding "content-encoding",
     ContentLength "content-length",
     ContentLocation "content-location",
     ContentRange "content-range",
@@ -101,7 +102,7 @@ const fn slot(name: &[u8]) -> usize {
     };
     // Setting this bit makes letters small and leaves digits and hyphens as they are.
     let (first, middle, last) = (*first | 0x20, middle | 0x20, last | 0x20);
-    (length * 70 + first as usize * 225 + middle as usize * 239 + last as usize * 145) % SLOTS
+    (length * 119 + first as usize * 48 + middle as usize * 120 + last as usize * 45) % SLOTS
 }
 
 const fn byte_at(name: &[u8], at: usize) -> Option<u8> {

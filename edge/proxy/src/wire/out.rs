@@ -1,5 +1,7 @@
 use std::io::Write as _;
 
+use breakwater_edge_cache::FieldsView;
+
 use super::Name;
 
 #[derive(Clone, Copy, Debug)]
@@ -163,6 +165,14 @@ impl FieldBuf {
     /// True without any line.
     pub fn is_empty(&self) -> bool {
         self.spans.is_empty()
+    }
+}
+
+impl FieldsView for FieldBuf {
+    fn visit_all<'a>(&'a self, each: &mut dyn FnMut(&'a [u8], &'a [u8])) {
+        for (name, value) in self.iter() {
+            each(name, value);
+        }
     }
 }
 

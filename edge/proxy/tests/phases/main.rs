@@ -11,6 +11,7 @@ mod memory;
 mod admit;
 mod bodies;
 mod collapsing;
+mod compressing;
 mod crowd;
 mod decorate;
 mod devices;

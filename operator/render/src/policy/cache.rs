@@ -1,6 +1,7 @@
 use breakwater_crds::{self as crds, CachePolicySpec, QueryMode};
 use breakwater_edge_config::{
-    BodyMethods, CacheKey, CachePolicy, PolicyId, QueryKey, StatusTtl, StorageClass, Tags, Ttl,
+    BodyMethods, CacheKey, CachePolicy, Compression, Encoding, PolicyId, QueryKey, StatusTtl, StorageClass,
+    Tags, Ttl,
 };
 
 use super::unsupported;
@@ -27,10 +28,7 @@ pub(super) fn compile(id: &PolicyId, spec: &CachePolicySpec) -> Result<CachePoli
         storage_class,
         compression,
     } = spec;
-    let mut problems = unsupported(&[
-        (slices.is_some(), "slices"),
-        (compression.is_some(), "compression"),
-    ]);
+    let mut problems = unsupported(&[(slices.is_some(), "slices")]);
     let ttl = times(ttl, &mut problems);
     let rfc = CachePolicy::rfc();
     let compiled = CachePolicy {
@@ -50,11 +48,36 @@ pub(super) fn compile(id: &PolicyId, spec: &CachePolicySpec) -> Result<CachePoli
         }),
         strict_headers: *strict_headers,
         tags: tags.as_ref().map(tags_of),
+        compression: compression.as_ref().map(compression_of),
     };
     if problems.is_empty() {
         Ok(compiled)
     } else {
         Err(problems)
+    }
+}
+
+/// Where the policy doesn't say from which length on: shorter bodies fit into one packet anyway.
+const MIN_COMPRESSED_BYTES: u64 = 1_024;
+
+fn compression_of(of: &crds::Compression) -> Compression {
+    let crds::Compression { encodings, min_bytes } = of;
+    let mut preferred: Vec<Encoding> = Vec::new();
+    for encoding in encodings {
+        let encoding = match encoding {
+            crds::Encoding::Brotli => Encoding::Brotli,
+            crds::Encoding::Zstd => Encoding::Zstd,
+            crds::Encoding::Gzip => Encoding::Gzip,
+        };
+        if !preferred.contains(&encoding) {
+            preferred.push(encoding);
+        }
+    }
+    Compression {
+        encodings: preferred,
+        min_bytes: min_bytes
+            .and_then(|bytes| u64::try_from(bytes).ok())
+            .unwrap_or(MIN_COMPRESSED_BYTES),
     }
 }
 

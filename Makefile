@@ -47,7 +47,13 @@ e2e: setup ## scenarios on real clusters (needs root for containers; says what i
 	@e2e/run.sh $(PROFILE)
 
 .PHONY: bench
-bench: setup ## render and index at 10,000 sites: time and memory
+bench: bench-render ## breakwater beside other servers (ONLY=, PEERS=, ROUNDS=, SECONDS_EACH=), and bench-render
+	@bench/setup.sh
+	cargo build --release --locked -p breakwater -p breakwater-bench
+	target/$(TRIPLE)/release/breakwater-bench
+
+.PHONY: bench-render
+bench-render: setup ## render and index at 10,000 sites: time and memory
 	cargo run --release --locked -p breakwater-render --example bench
 
 .PHONY: image

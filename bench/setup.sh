@@ -12,12 +12,12 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
   echo "bench/setup.sh: not root on Debian; what isn't installed is left out" >&2
   exit 0
 fi
-need wrk wrk; need h2load nghttp2-client; need taskset util-linux; need debootstrap debootstrap
+need wrk wrk; need h2load nghttp2-client; need taskset util-linux; need debootstrap debootstrap; need h2o h2o
 
 sid=$cache/sid
 if [ ! -e "$sid/.ready" ] && command -v debootstrap >/dev/null; then
   mirror=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -m1 '/debian/\?$' || true)
   mkdir -p "$cache"; rm -rf "$sid"
-  debootstrap --variant=minbase --include=nginx sid "$sid" ${mirror:+"$mirror"} > "$cache/debootstrap.log" 2>&1 &&
+  debootstrap --variant=minbase --include=nginx,haproxy,caddy sid "$sid" ${mirror:+"$mirror"} > "$cache/debootstrap.log" 2>&1 &&
     touch "$sid/.ready" || echo "no Debian sid: $cache/debootstrap.log says why" >&2
 fi

@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn the_ratios_say_how_much_better_breakwater_is() {
         let round = (sample(200.0, 5.0), sample(100.0, 15.0));
-        let report = pair(Ok(vec![round, round]));
+        let report = pair(Ok(vec![round; 7]));
         let text = report.markdown();
         assert!(
             text.contains(

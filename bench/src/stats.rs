@@ -3,6 +3,9 @@
 /// A comparison whose spread is larger is void: the machine was doing something else.
 pub(crate) const MAX_SPREAD: f64 = 0.05;
 
+/// Fewer rounds say nothing of how far they lie apart.
+pub(crate) const MIN_ROUNDS: usize = 7;
+
 /// Who goes first in each round: `false` is the first of the pair. A B, B A, A B, ...: a drift of the machine
 /// falls on both alike.
 pub(crate) fn interleaved(rounds: usize) -> Vec<bool> {
@@ -44,7 +47,7 @@ pub(crate) fn spread(values: &[f64]) -> f64 {
 
 /// Whether a comparison by these ratios may be quoted.
 pub(crate) fn void(ratios: &[f64], rounds_wanted: usize) -> bool {
-    ratios.len() < rounds_wanted || !spread(ratios).is_finite() || spread(ratios) > MAX_SPREAD
+    ratios.len() < rounds_wanted.max(MIN_ROUNDS) || !spread(ratios).is_finite() || spread(ratios) > MAX_SPREAD
 }
 
 #[cfg(test)]
@@ -71,6 +74,7 @@ mod tests {
         assert!(!void(&steady, 7));
         assert!(void(&steady, 8));
         assert!(void(&[1.0, 1.5, 0.7, 1.0, 1.2, 0.8, 1.0], 7));
+        assert!(void(&[1.0; 6], 6));
         assert!(void(&[], 0));
         assert!(void(&[f64::NAN; 7], 7));
     }

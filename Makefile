@@ -46,6 +46,10 @@ charts: setup ## helm lint, helm template, schemas
 e2e: setup ## scenarios on real clusters (needs root for containers; says what it skips without)
 	@e2e/run.sh $(PROFILE)
 
+.PHONY: kills
+kills: setup ## an edge with a cache on disk, killed a hundred times under load; every byte is checked
+	BREAKWATER_KILLS=100 cargo test --profile $(PROFILE) --locked -p breakwater --test kill -- --nocapture
+
 .PHONY: bench
 bench: bench-render ## breakwater beside other servers (ONLY=, PEERS=, ROUNDS=, SECONDS_EACH=), and bench-render
 	@bench/setup.sh

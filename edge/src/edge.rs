@@ -20,6 +20,7 @@ use crate::listen::{
     Certificates, Clock, Common, Drain, Group, OpenConnections, Policies, Role, Seat, Workers, cores, deal,
 };
 use crate::listeners;
+use crate::memory;
 use crate::observe::{AccessLog, Admin, AdminSockets, Counters, Exposition};
 use crate::options::{CacheDisk, EdgeOptions};
 use crate::origin::{Origins, OriginsOptions};
@@ -109,6 +110,10 @@ impl Edge {
     /// Makes an edge and starts its admin server, which answers from now on. It doesn't listen for visitors
     /// yet.
     pub fn start(options: EdgeOptions) -> Result<Self, StartError> {
+        let options = EdgeOptions {
+            cache_max_bytes: memory::cache_bytes(&options),
+            ..options
+        };
         let workers = worker_count(&options);
         let counters: Vec<Arc<Counters>> = (0..workers).map(|_| Arc::default()).collect();
         let control = Control::start().map_err(StartError::Thread)?;

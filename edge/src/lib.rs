@@ -26,6 +26,7 @@ mod edge;
 mod handover;
 mod listen;
 mod listeners;
+mod memory;
 mod observe;
 mod options;
 pub mod origin;

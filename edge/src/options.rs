@@ -25,7 +25,7 @@ pub struct EdgeOptions {
     /// Whoever brings the configuration may hold purges that this edge has missed while it was down: what it
     /// has stored before is validated before it is used, until [`Edge::trust_stored`](crate::Edge).
     pub doubt_stored: bool,
-    /// Most bytes of the cache in memory.
+    /// Most bytes of the cache in memory; less where the limit of the process' memory has no room for them.
     pub cache_max_bytes: u64,
     /// The cache's second tier; `None`: what memory has no room for, and a restart, lose what was stored.
     pub cache_disk: Option<CacheDisk>,

@@ -89,6 +89,11 @@ pub struct LocalRegion {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1_048_576, max = 17_592_186_044_416_i64))]
     pub cache_memory_bytes: Option<i64>,
+    /// Most of the cache's files in the state directory, in bytes, 0 for none; 4 GiB when it isn't given. They
+    /// take no more than half of what is free there when an edge starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 17_592_186_044_416_i64))]
+    pub cache_disk_bytes: Option<i64>,
     /// Resources of an edge's container. During an update a node holds two edges, so requests must fit twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,

@@ -206,6 +206,9 @@ fn args(region: &EdgeRegion, local: &LocalRegion, drain_ms: u64) -> Vec<String> 
     if let Some(mib) = cache_mib(local) {
         args.push(format!("--cache-mib={mib}"));
     }
+    if let Some(mib) = cache_disk_mib(local) {
+        args.push(format!("--cache-disk-mib={mib}"));
+    }
     args
 }
 
@@ -229,6 +232,12 @@ fn cache_mib(local: &LocalRegion) -> Option<u64> {
         bytes(limit).map(|bytes| bytes / 2)
     };
     said.or_else(of_limit).map(|bytes| (bytes >> 20).max(1))
+}
+
+/// Mebibytes of the cache's files; a size below one is one, so that only 0 means none.
+fn cache_disk_mib(local: &LocalRegion) -> Option<u64> {
+    let bytes = u64::try_from(local.cache_disk_bytes?).ok()?;
+    Some((bytes >> 20).max(u64::from(bytes > 0)))
 }
 
 fn environment(settings: &EdgeSettings) -> Vec<EnvVar> {
@@ -318,5 +327,76 @@ fn toleration(toleration: &Toleration) -> k8s_openapi::api::core::v1::Toleration
             .to_owned()
         }),
         toleration_seconds: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(local: LocalRegion) -> Vec<String> {
+        let spec = serde_json::from_value(serde_json::json!({ "local": local })).unwrap();
+        let region = EdgeRegion::new("north", spec);
+        let daemon_set = build(&region, &EdgeSettings::default()).unwrap();
+        let pod = daemon_set.spec.unwrap().template.spec.unwrap();
+        pod.containers.into_iter().next().unwrap().args.unwrap()
+    }
+
+    #[test]
+    fn an_edge_is_told_how_large_its_cache_may_be() {
+        let limit = |memory: &str| Resources {
+            limits: BTreeMap::from([("memory".to_owned(), memory.to_owned())]),
+            ..Resources::default()
+        };
+        let cases = [
+            (LocalRegion::default(), None, None),
+            (
+                LocalRegion {
+                    resources: Some(limit("1Gi")),
+                    ..LocalRegion::default()
+                },
+                Some("--cache-mib=512"),
+                None,
+            ),
+            (
+                LocalRegion {
+                    resources: Some(limit("1Gi")),
+                    cache_memory_bytes: Some(64 << 20),
+                    cache_disk_bytes: Some(2 << 30),
+                    ..LocalRegion::default()
+                },
+                Some("--cache-mib=64"),
+                Some("--cache-disk-mib=2048"),
+            ),
+            (
+                LocalRegion {
+                    cache_disk_bytes: Some(0),
+                    ..LocalRegion::default()
+                },
+                None,
+                Some("--cache-disk-mib=0"),
+            ),
+            (
+                LocalRegion {
+                    cache_disk_bytes: Some(1),
+                    ..LocalRegion::default()
+                },
+                None,
+                Some("--cache-disk-mib=1"),
+            ),
+        ];
+        for (local, memory, disk) in cases {
+            let args = told(local.clone());
+            let said = |prefix: &str| {
+                args.iter()
+                    .find(|arg| arg.starts_with(prefix))
+                    .map(String::as_str)
+            };
+            assert_eq!(
+                (said("--cache-mib="), said("--cache-disk-mib=")),
+                (memory, disk),
+                "{local:?}"
+            );
+        }
     }
 }

@@ -334,7 +334,7 @@ fn toleration(toleration: &Toleration) -> k8s_openapi::api::core::v1::Toleration
 mod tests {
     use super::*;
 
-    fn told(local: LocalRegion) -> Vec<String> {
+    fn told(local: &LocalRegion) -> Vec<String> {
         let spec = serde_json::from_value(serde_json::json!({ "local": local })).unwrap();
         let region = EdgeRegion::new("north", spec);
         let daemon_set = build(&region, &EdgeSettings::default()).unwrap();
@@ -386,7 +386,7 @@ mod tests {
             ),
         ];
         for (local, memory, disk) in cases {
-            let args = told(local.clone());
+            let args = told(&local);
             let said = |prefix: &str| {
                 args.iter()
                     .find(|arg| arg.starts_with(prefix))

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use breakwater_edge_proxy::{ConnFacts, Protocol, Reason};
@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::deadline::Deadline;
 use super::drain::begun;
 use super::exchange;
+use super::gather::gather;
 use super::h1;
 use super::handshake;
 use super::meter::{Expired, Meter, Socket};
@@ -169,15 +170,13 @@ async fn speak_by_library(
         let connection = Rc::clone(&connection);
         service_fn(move |request: http::Request<Incoming>| exchange::run(Rc::clone(&connection), request))
     };
-    let io = TokioIo::new(transport);
     if connection.is_h2() {
-        drive(pin!(local.http2.serve_connection(io, service)), &connection).await
+        let (io, turns) = gather(transport);
+        let served = local.http2.serve_connection(TokioIo::new(io), service);
+        drive(pin!(served), &connection, |cx| turns.poll_end(cx)).await
     } else {
-        drive(
-            pin!(local.http1.serve_connection(io, service).with_upgrades()),
-            &connection,
-        )
-        .await
+        let served = local.http1.serve_connection(TokioIo::new(transport), service);
+        drive(pin!(served.with_upgrades()), &connection, |_| Poll::Ready(Ok(()))).await
     }
 }
 
@@ -214,8 +213,12 @@ where
     }
 }
 
-/// Runs a connection under its clock, until either side ends it.
-async fn drive<C: Served>(mut served: Pin<&mut C>, connection: &Connection) -> ConnectionEnd {
+/// Runs a connection under its clock, until either side ends it. `end_turn` is called after each turn of hyper's.
+async fn drive<C: Served>(
+    mut served: Pin<&mut C>,
+    connection: &Connection,
+    end_turn: impl Fn(&mut Context<'_>) -> Poll<io::Result<()>>,
+) -> ConnectionEnd {
     let local = &connection.local;
     let mut drain = local.common.drain.clone();
     let mut draining = pin!(begun(&mut drain));
@@ -227,6 +230,13 @@ async fn drive<C: Served>(mut served: Pin<&mut C>, connection: &Connection) -> C
             return Poll::Ready(
                 result.map_or_else(|error| told(&error, connection), |()| ConnectionEnd::Closed),
             );
+        }
+        if let Poll::Ready(Err(_)) = end_turn(cx) {
+            return Poll::Ready(if connection.meter.has_stalled() {
+                ConnectionEnd::Stalled
+            } else {
+                ConnectionEnd::Error
+            });
         }
         if connection.shut.get().is_some() || shut.as_mut().poll(cx).is_ready() {
             return Poll::Ready(ConnectionEnd::Shut);

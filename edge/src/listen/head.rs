@@ -45,10 +45,10 @@ pub(crate) fn response<B>(head: &ResponseHead, close: bool, body: B) -> Option<R
     *response.status_mut() = StatusCode::from_u16(head.status).ok()?;
     let map = response.headers_mut();
     map.reserve(head.fields.len() + 2);
-    for (name, value) in head.fields.iter() {
+    for (name, value) in head.fields.to_shared() {
         map.append(
             HeaderName::from_bytes(name).ok()?,
-            HeaderValue::from_bytes(value).ok()?,
+            HeaderValue::from_maybe_shared(value).ok()?,
         );
     }
     if let Some(length) = head.length {

@@ -15,6 +15,7 @@ mod deadline;
 mod drain;
 mod exchange;
 mod fill;
+mod gather;
 mod h1;
 mod handshake;
 mod head;

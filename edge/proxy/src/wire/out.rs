@@ -1,6 +1,7 @@
 use std::io::Write as _;
 
 use breakwater_edge_cache::FieldsView;
+use bytes::Bytes;
 
 use super::Name;
 
@@ -157,6 +158,17 @@ impl FieldBuf {
             .map(|span| (name_of(&self.bytes, *span), value_of(&self.bytes, *span)))
     }
 
+    /// All lines in order, the values in one piece of memory that they share.
+    pub fn to_shared(&self) -> impl Iterator<Item = (&[u8], Bytes)> {
+        let shared = Bytes::copy_from_slice(&self.bytes);
+        self.spans.iter().map(move |span| {
+            // Spans are of lines that were written whole.
+            let at = span.at as usize + span.name_len as usize + SEPARATOR.len();
+            let value = shared.slice(at..at + span.value_len as usize);
+            (name_of(&self.bytes, *span), value)
+        })
+    }
+
     /// Number of lines.
     pub fn len(&self) -> usize {
         self.spans.len()
@@ -236,5 +248,22 @@ mod tests {
         buf.push_number(Name::Age, 7);
         buf.write_lines(&mut lines);
         assert_eq!(lines, b"x-mine: \r\nage: 7\r\n");
+    }
+
+    #[test]
+    fn values_that_share_memory_are_those_of_the_lines() {
+        let mut buf = FieldBuf::default();
+        buf.push_named(b"X-Gone", b"gone");
+        buf.push_named(b"X-Mine", b"");
+        buf.push_number(Name::Age, 7);
+        buf.remove_named(b"x-gone");
+        let shared: Vec<_> = buf.to_shared().collect();
+        assert_eq!(
+            shared,
+            [
+                (&b"x-mine"[..], Bytes::new()),
+                (b"age", Bytes::from_static(b"7")),
+            ]
+        );
     }
 }

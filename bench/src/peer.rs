@@ -11,7 +11,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 /// In the order of the table; the first is what the others are compared with.
-pub(crate) const ALL: [&str; 5] = ["breakwater", "nginx", "haproxy", "h2o", "caddy"];
+pub(crate) const ALL: [&str; 8] = [
+    "breakwater",
+    "nginx",
+    "haproxy",
+    "vinyl",
+    "trafficserver",
+    "envoy",
+    "h2o",
+    "caddy",
+];
 
 /// What a server can be asked for, from the first line of its `peer.sh`: words after `# can:`.
 #[derive(Debug, Clone)]

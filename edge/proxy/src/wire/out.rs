@@ -260,10 +260,7 @@ mod tests {
         let shared: Vec<_> = buf.to_shared().collect();
         assert_eq!(
             shared,
-            [
-                (&b"x-mine"[..], Bytes::new()),
-                (b"age", Bytes::from_static(b"7")),
-            ]
+            [(&b"x-mine"[..], Bytes::new()), (b"age", Bytes::from_static(b"7")),]
         );
     }
 }

@@ -62,6 +62,13 @@ pub(crate) struct ShardStats {
     pub(crate) evicted: u64,
 }
 
+/// An entry that was given up.
+pub(crate) struct Evicted {
+    pub(crate) entry: Arc<Entry>,
+    /// It was hit while it was here.
+    pub(crate) used: bool,
+}
+
 pub(crate) struct Shard {
     index: HashMap<u128, NodeId, BuildHasherDefault<Unhashed>>,
     nodes: Vec<Option<Node>>,
@@ -148,7 +155,7 @@ impl Shard {
     }
 
     /// Removes the entry that S3-FIFO gives up next, of those that `victim` names.
-    pub(crate) fn evict(&mut self, victim: Victim) -> Option<Arc<Entry>> {
+    pub(crate) fn evict(&mut self, victim: Victim) -> Option<Evicted> {
         // Every turn lowers a frequency, moves an entry to main for good, or evicts: it ends.
         loop {
             let [of_small, of_large] = &self.queues;
@@ -174,9 +181,10 @@ impl Shard {
                     self.ghost.put(hash);
                 }
                 self.evicted += 1;
-                let evicted = self.remove(id);
+                let entry = self.remove(id)?;
                 self.shrink();
-                return evicted;
+                let used = queue == Queue::Main || frequency > 0;
+                return Some(Evicted { entry, used });
             }
             node.entry
                 .set_frequency(if queue == Queue::Small { 0 } else { frequency - 1 });

@@ -304,8 +304,8 @@ impl Shared {
                 .shards
                 .get(at)
                 .and_then(|shard| shard.0.write().evict(victim));
-            if let (Some(entry), Some(disk)) = (&evicted, self.disk.get()) {
-                disk.offer_evicted(entry);
+            if let (Some(evicted), Some(disk)) = (&evicted, self.disk.get()) {
+                disk.take_evicted(evicted);
             }
             empty = if evicted.is_some() { 0 } else { empty + 1 };
         }

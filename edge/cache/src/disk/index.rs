@@ -136,6 +136,17 @@ impl Index {
         }
     }
 
+    /// Notes that all records of a key were of use.
+    pub(super) fn mark_all_read(&self, fingerprint: u64) {
+        if let Some(shard) = self.shard(fingerprint) {
+            for slot in shard.write().iter_hash_mut(fingerprint) {
+                if slot.fingerprint == fingerprint {
+                    slot.place.len |= READ;
+                }
+            }
+        }
+    }
+
     /// Takes all records of a segment out, and gives those that were of use.
     pub(super) fn remove_segment(&self, segment: u32) -> Vec<Slot> {
         let mut read = Vec::new();

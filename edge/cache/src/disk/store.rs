@@ -23,6 +23,7 @@ use super::write::{self, WriteJob};
 use super::{DiskConfig, DiskError, DiskStats, MIN_BYTES};
 use crate::budget::Budget;
 use crate::entry::Entry;
+use crate::shard::Evicted;
 
 /// Voids that wait to be written are few bytes each; entries are counted by what they hold in memory.
 const VOID_BYTES: usize = 64;
@@ -215,14 +216,17 @@ impl Disk {
         }
     }
 
-    /// Takes an entry that memory gives up, if the file that had it has gone.
-    pub(crate) fn offer_evicted(&self, entry: &Arc<Entry>) {
+    /// Takes an entry that memory gives up, if the file that had it has gone; if it is there and was of use, it
+    /// stays longer.
+    pub(crate) fn take_evicted(&self, Evicted { entry, used }: &Evicted) {
         let lives = entry
             .body
             .place()
             .is_some_and(|(id, _)| self.segments.read().contains_key(&id));
         if !lives && !self.index.has(fingerprint(entry.hash)) {
             self.offer(entry);
+        } else if *used {
+            self.index.mark_all_read(fingerprint(entry.hash));
         }
     }
 

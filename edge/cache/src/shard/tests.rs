@@ -89,7 +89,8 @@ fn an_entry_hit_once_leaves_the_small_queue_and_one_hit_twice_stays() {
     twice.touch();
     twice.touch();
     let gone = rig.shard.evict(SMALL).unwrap();
-    assert_eq!(&*gone.key, b"once");
+    assert_eq!(&*gone.entry.key, b"once");
+    assert!(gone.used);
     assert_eq!(rig.keys(2, b"twice"), 1);
 }
 
@@ -131,8 +132,9 @@ fn tables_that_many_small_entries_left_behind_are_given_back_and_all_is_still_fo
     let tables = rig.budget.used_bytes() - rig.shard.stats().bytes - gone;
     assert!(tables * 4 < grown, "{tables} of {grown} bytes left");
     let mut order = Vec::new();
-    while let Some(entry) = rig.shard.evict(SMALL) {
-        order.push(entry.hash);
+    while let Some(gone) = rig.shard.evict(SMALL) {
+        assert!(!gone.used);
+        order.push(gone.entry.hash);
     }
     assert_eq!(order.len(), 100);
     assert!(order.is_sorted(), "the queue keeps its order");

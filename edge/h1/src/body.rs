@@ -1,6 +1,6 @@
 use breakwater_edge_proxy::{BodyHint, Fields, Reason};
 
-use crate::class::value_prefix;
+use crate::class::{is_token, value_prefix};
 use crate::field::{Lines, Next};
 
 /// Most bytes of the line that begins a chunk, its end included.
@@ -167,7 +167,8 @@ impl BodyDecoder {
 }
 
 /// Size of the chunk and length of its line (RFC 9112 §7.1); `None` while the line's end hasn't come.
-/// Extensions are left out, and bounded by the line.
+/// Extensions are left out, and bounded by the line; one that isn't well formed is refused, as others might find
+/// the end of its line elsewhere.
 fn chunk_line(bytes: &[u8]) -> Result<Option<(u64, usize)>, Reason> {
     let within = bytes.get(..MAX_CHUNK_LINE_BYTES).unwrap_or(bytes);
     let partial = || {
@@ -192,7 +193,7 @@ fn chunk_line(bytes: &[u8]) -> Result<Option<(u64, usize)>, Reason> {
     };
     match rest.get(extension..).unwrap_or_default() {
         [] | [b'\r'] if digits > 0 => partial(),
-        [b'\r', b'\n', ..] if digits > 0 => {
+        [b'\r', b'\n', ..] if digits > 0 && are_extensions(rest.get(..extension).unwrap_or_default()) => {
             let size = within
                 .get(..digits)
                 .and_then(|digits| std::str::from_utf8(digits).ok())
@@ -201,5 +202,51 @@ fn chunk_line(bytes: &[u8]) -> Result<Option<(u64, usize)>, Reason> {
             Ok(Some((size, digits + extension + 2)))
         }
         _ => Err(Reason::MalformedMessage),
+    }
+}
+
+/// `*( ";" name [ "=" value ] )` with blanks where RFC 9112 §7.1.1 lets them be after the first `;`.
+fn are_extensions(mut bytes: &[u8]) -> bool {
+    while let Some(extension) = bytes.strip_prefix(b";") {
+        let (name, rest) = token(trim_blanks(extension));
+        if name.is_empty() {
+            return false;
+        }
+        let rest = match trim_blanks(rest).strip_prefix(b"=").map(trim_blanks) {
+            None => rest,
+            Some([b'"', quoted @ ..]) => match after_quote(quoted) {
+                Some(rest) => rest,
+                None => return false,
+            },
+            Some(value) => match token(value) {
+                ([], _) => return false,
+                (_, rest) => rest,
+            },
+        };
+        // Blanks belong to what follows them.
+        let next = trim_blanks(rest);
+        bytes = if next.starts_with(b";") { next } else { rest };
+    }
+    bytes.is_empty()
+}
+
+fn token(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let length = bytes.iter().position(|b| !is_token(*b)).unwrap_or(bytes.len());
+    bytes.split_at_checked(length).unwrap_or((bytes, b""))
+}
+
+fn trim_blanks(bytes: &[u8]) -> &[u8] {
+    let blanks = bytes.iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+    bytes.get(blanks..).unwrap_or_default()
+}
+
+/// What follows the end of a quoted string (RFC 9110 §5.6.4), whose beginning has been read.
+fn after_quote(mut bytes: &[u8]) -> Option<&[u8]> {
+    loop {
+        bytes = match bytes {
+            [] | [b'\\'] => return None,
+            [b'"', rest @ ..] => return Some(rest),
+            [b'\\', _, rest @ ..] | [_, rest @ ..] => rest,
+        };
     }
 }

@@ -23,12 +23,12 @@ const fn classes() -> [u8; 256] {
             table[byte] = TOKEN | PATH | QUERY;
         }
         // Of the visible bytes that no URI has, those that clients send all the same pass, and the few that
-        // no origin could be sent don't. Above ASCII, UTF-8 passes.
+        // no origin could be sent don't. Above ASCII, each reader would decode as it likes.
         let visible = b.is_ascii_graphic() && !matches!(b, b'#' | b'<' | b'>');
-        if (visible && b != b'`') || b >= 0x80 {
+        if visible && b != b'`' {
             table[byte] |= PATH;
         }
-        if (visible && b != b'"') || b >= 0x80 {
+        if visible && b != b'"' {
             table[byte] |= QUERY;
         }
         byte += 1;
@@ -96,7 +96,7 @@ mod tests {
             (b'"', false, true, false),
             (0x7f, false, false, false),
             (0x00, false, false, false),
-            (0x80, false, true, true),
+            (0x80, false, false, false),
             (b':', false, true, true),
         ] {
             assert_eq!(

@@ -184,9 +184,9 @@ impl HeadParser {
     }
 }
 
-/// `1*DIGIT` that fits.
+/// `1*DIGIT` that fits. Zeros in front are refused: a reader might take them for octal.
 fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
+    if matches!(digits, [] | [b'0', _, ..]) {
         return None;
     }
     digits.iter().try_fold(0_u64, |number, digit| {

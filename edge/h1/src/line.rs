@@ -60,13 +60,11 @@ pub(crate) fn read(
     let http10 = match version {
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1', b'\r', b'\n', ..] => false,
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0', b'\r', b'\n', ..] => true,
-        _ if version.len() < 10
-            && (is_start(version, b"HTTP/1.1\r\n") || is_start(version, b"HTTP/1.0\r\n")) =>
-        {
-            return Ok(None);
-        }
         _ if method == b"PRI" && target == b"*" => return preface(version),
-        _ => return Err(Refusal::Answered(Reason::MalformedMessage)),
+        _ => match other_version(version)? {
+            None => return Ok(None),
+            Some(()) => false,
+        },
     };
     let mut line = RequestLine {
         method: Span::new(at, at + method_len),
@@ -96,6 +94,21 @@ fn partial<T>(fits: bool, reason: Reason) -> Result<Option<T>, Refusal> {
 
 fn is_start(bytes: &[u8], of: &[u8]) -> bool {
     of.starts_with(bytes)
+}
+
+/// A later minor version is served as the highest that is known (RFC 9110 §2.5), a major one isn't; `None` while
+/// its end hasn't come.
+fn other_version(version: &[u8]) -> Result<Option<()>, Refusal> {
+    let form = b"HTTP/#.#\r\n";
+    let fits = |(byte, of): (&u8, &u8)| byte == of || (*of == b'#' && byte.is_ascii_digit());
+    if !version.iter().zip(form).all(fits) {
+        return Err(Refusal::Answered(Reason::MalformedMessage));
+    }
+    match version.get(..form.len()) {
+        None => Ok(None),
+        Some(whole) if whole.starts_with(b"HTTP/1.") => Ok(Some(())),
+        Some(_) => Err(Refusal::Answered(Reason::UnsupportedVersion)),
+    }
 }
 
 /// Whoever speaks HTTP/2 without asking wouldn't understand an answer (RFC 9113 §3.4).
@@ -145,7 +158,5 @@ fn place(line: &mut RequestLine, method: &[u8], target: &[u8], at: usize) -> Res
 fn check(target: &[u8]) -> bool {
     let query = target.iter().position(|b| *b == b'?').unwrap_or(target.len());
     let (path, query) = target.split_at_checked(query).unwrap_or((target, b""));
-    path.iter().fold(true, |all, b| all & is_path(*b))
-        && query.iter().fold(true, |all, b| all & is_query(*b))
-        && (target.is_ascii() || std::str::from_utf8(target).is_ok())
+    path.iter().fold(true, |all, b| all & is_path(*b)) && query.iter().fold(true, |all, b| all & is_query(*b))
 }

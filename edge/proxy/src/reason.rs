@@ -48,12 +48,14 @@ reasons! {
     BadMethod "bad-method" 400,
     /// CONNECT or TRACE.
     MethodRefused "method-refused" 405,
-    /// The target isn't a path, or holds `#`, a space or a control byte; or its scheme isn't HTTP's.
+    /// The version isn't HTTP/1's; told by the adaptor.
+    UnsupportedVersion "unsupported-version" 505,
+    /// The target isn't a path, or holds `#`, a space, a control byte or one above ASCII; or its scheme isn't HTTP's.
     BadTarget "bad-target" 400,
     /// The target is longer than 8 KiB.
     TargetTooLong "target-too-long" 414,
-    /// `%00` in the path.
-    EncodedNul "encoded-nul" 400,
+    /// `%00`, `%0D` or `%0A` in the path.
+    EncodedControl "encoded-control" 400,
     /// A raw `\` in the path.
     Backslash "backslash" 400,
     /// No Host, more than one, or one that isn't a host.
@@ -64,9 +66,11 @@ reasons! {
     BadFieldName "bad-field-name" 400,
     /// A field's value holds NUL, CR, LF or another control byte, or Connection more than 32 names.
     BadFieldValue "bad-field-value" 400,
+    /// Content-Type or Authorization more than once: which of them counts is anybody's guess.
+    RepeatedField "repeated-field" 400,
     /// A field that belongs to HTTP/1.1 connections in HTTP/2 (RFC 9113 §8.2.2).
     ConnectionField "connection-field" 400,
-    /// Content-Length is no number or stands there twice.
+    /// Content-Length is no number, begins with a zero that isn't all of it, or stands there twice.
     BadContentLength "bad-content-length" 400,
     /// Transfer-Encoding is anything but one `chunked`, came with Content-Length or in HTTP/1.0.
     BadTransferEncoding "bad-transfer-encoding" 400,

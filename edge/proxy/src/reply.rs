@@ -98,7 +98,9 @@ fn must_close(reason: Reason) -> bool {
             | Reason::MethodRefused
             | Reason::BadTarget
             | Reason::TargetTooLong
-            | Reason::EncodedNul
+            | Reason::EncodedControl
+            | Reason::UnsupportedVersion
+            | Reason::RepeatedField
             | Reason::Backslash
             | Reason::BadHost
             | Reason::HostMismatch
@@ -125,6 +127,7 @@ fn text(status: u16) -> &'static str {
         502 => "502 Bad Gateway\n",
         503 => "503 Service Unavailable\n",
         504 => "504 Gateway Timeout\n",
+        505 => "505 HTTP Version Not Supported\n",
         508 => "508 Loop Detected\n",
         _ => "",
     }

@@ -85,6 +85,8 @@ fn chunks_are_joined_and_trailers_told() {
         read.trailers,
         [(b"X-Sum".to_vec(), b"1".to_vec()), (b"b".to_vec(), Vec::new())]
     );
+    let blanks = b"1; a\t= b ;c=\"\\\";\"\r\nx\r\n0\r\n\r\n";
+    assert_eq!(chunked(blanks).unwrap().unwrap().data, b"x");
     assert_eq!(chunked(b"0\r\n\r\n").unwrap().unwrap().data, b"");
     for incomplete in [
         &b""[..],
@@ -121,6 +123,18 @@ fn chunks_that_could_be_read_in_two_ways_are_refused() {
         b"3;a\rb\r\nabc\r\n",
         b"3;a\0b\r\nabc\r\n",
         b"3,a\r\nabc\r\n",
+        b"3;\r\nabc\r\n",
+        b"3;;a\r\nabc\r\n",
+        b"3;a;\r\nabc\r\n",
+        b"3;a \r\nabc\r\n",
+        b"3;a b\r\nabc\r\n",
+        b"3;a@\r\nabc\r\n",
+        b"3;a=\r\nabc\r\n",
+        b"3;=a\r\nabc\r\n",
+        b"3;a=b=c\r\nabc\r\n",
+        b"3;a=\"b\r\nabc\r\n",
+        b"3;a=\"b\"c\r\nabc\r\n",
+        b"3;a=\"b\\\"\r\nabc\r\n",
         b"3\r\nabcd\r\n",
         b"3\r\nabc\n",
         b"3\r\nabc\r\r\n",

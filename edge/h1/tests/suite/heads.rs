@@ -58,12 +58,19 @@ fn what_could_be_read_in_two_ways_is_refused() {
         (b"GET /a#b?c HTTP/1.1\r\nhost: a\r\n\r\n", BadTarget),
         (b"GET /a?b#c HTTP/1.1\r\nhost: a\r\n\r\n", BadTarget),
         (b"GET /\xff HTTP/1.1\r\nhost: a\r\n\r\n", BadTarget),
+        (b"GET /\xc3\xa4 HTTP/1.1\r\nhost: a\r\n\r\n", BadTarget),
+        (b"GET /?\xc3\xa4 HTTP/1.1\r\nhost: a\r\n\r\n", BadTarget),
         (b"GET a HTTP/1.1\r\nhost: a\r\n\r\n", BadTarget),
         (b"GET a:/b HTTP/1.1\r\nhost: a\r\n\r\n", BadTarget),
         (b"GET ://b HTTP/1.1\r\nhost: a\r\n\r\n", BadTarget),
         (b"GET http://a?b HTTP/1.1\r\nhost: a\r\n\r\n", BadTarget),
-        (b"GET / HTTP/1.2\r\nhost: a\r\n\r\n", MalformedMessage),
-        (b"GET / HTTP/2.0\r\nhost: a\r\n\r\n", MalformedMessage),
+        (b"GET / HTTP/2.0\r\nhost: a\r\n\r\n", UnsupportedVersion),
+        (b"GET / HTTP/0.9\r\nhost: a\r\n\r\n", UnsupportedVersion),
+        (b"GET / HTTP/1.\r\nhost: a\r\n\r\n", MalformedMessage),
+        (b"GET / HTTP/1\r\nhost: a\r\n\r\n", MalformedMessage),
+        (b"GET / HTTP/1.10\r\nhost: a\r\n\r\n", MalformedMessage),
+        (b"GET / HTTP/11\r\nhost: a\r\n\r\n", MalformedMessage),
+        (b"GET / http/1.1\r\nhost: a\r\n\r\n", MalformedMessage),
         (b"GET / HTTP/1.10\r\nhost: a\r\n\r\n", MalformedMessage),
         (b"GET / HTTP/01.1\r\nhost: a\r\n\r\n", MalformedMessage),
         (b"GET / http/1.1\r\nhost: a\r\n\r\n", MalformedMessage),
@@ -120,6 +127,8 @@ fn the_body_is_framed_in_one_way_or_the_request_is_refused() {
         (1, "content-length: 0x12\r\n", cl),
         (1, "content-length: 1 2\r\n", cl),
         (1, "content-length: 12;\r\n", cl),
+        (1, "content-length: 012\r\n", cl),
+        (1, "content-length: 00\r\n", cl),
         (1, "content-length:\r\n", cl),
         (1, "transfer-encoding: chunked\r\n", Ok(Streamed)),
         (1, "Transfer-Encoding:chunked\r\n", Ok(Streamed)),
@@ -156,7 +165,7 @@ fn the_body_is_framed_in_one_way_or_the_request_is_refused() {
 
 #[test]
 fn a_head_says_what_it_said_on_the_wire() {
-    let bytes = b"\r\nPATCH https://A.example:1/x/%2e?q=\xc3\xa4 HTTP/1.1\r\nHost:a.example\r\nX-Mine: \t a b \t \r\nx-empty:\r\nCoNnEcTiOn: close\r\n\r\nGET";
+    let bytes = b"\r\nPATCH https://A.example:1/x/%2e?q=%C3%A4 HTTP/1.2\r\nHost:a.example\r\nX-Mine: \t a b \t \r\nx-empty:\r\nCoNnEcTiOn: close\r\n\r\nGET";
     let mut parser = HeadParser::default();
     let length = parser.parse(bytes, &HeadLimits::default()).unwrap().unwrap();
     assert_eq!(length, bytes.len() - 3);
@@ -164,7 +173,7 @@ fn a_head_says_what_it_said_on_the_wire() {
     assert_eq!(head.method, b"PATCH");
     assert_eq!(head.scheme, Some(&b"https"[..]));
     assert_eq!(head.authority, Some(&b"A.example:1"[..]));
-    assert_eq!(head.target, b"/x/%2e?q=\xc3\xa4");
+    assert_eq!(head.target, b"/x/%2e?q=%C3%A4");
     assert!(!head.http10);
     let lines: Vec<_> = head.fields.iter().map(|f| (f.name, f.value)).collect();
     let wanted: [(&[u8], &[u8]); 4] = [
@@ -208,7 +217,7 @@ fn a_preface_of_http2_gets_no_answer() {
     let mut parser = HeadParser::default();
     assert_eq!(
         parser.parse(other, &HeadLimits::default()),
-        Err(Refusal::Answered(Reason::MalformedMessage))
+        Err(Refusal::Answered(Reason::UnsupportedVersion))
     );
 }
 

@@ -97,8 +97,8 @@ fn body() -> impl Strategy<Value = Body> {
     let data = || proptest::collection::vec(any::<u8>(), 1..60);
     let extension = prop_oneof![
         Just(String::new()),
-        ";[a-z]{0,9}(=[a-z0-9]{0,9})?",
-        ";a=\"[ -~]{0,9}\""
+        "(; ?[a-z]{1,9}( ?= ?[a-z0-9]{1,9})?){1,3}",
+        ";a=\"([ !#-\\[\\]-~]|\\\\[ -~]){0,9}\""
     ];
     let trailers = proptest::collection::vec(("x-[a-z]{1,9}", "[a-z0-9]{0,9}"), 0..3);
     prop_oneof![

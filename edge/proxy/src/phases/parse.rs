@@ -23,6 +23,10 @@ pub(crate) fn run(cx: &Context<'_, '_>, scratch: &mut Scratch) -> Result<(), Rea
     if nominates_too_much(&head.fields) {
         return Err(Reason::BadFieldValue);
     }
+    let single = [Name::ContentType, Name::Authorization];
+    if single.iter().any(|name| head.fields.is_repeated(*name)) {
+        return Err(Reason::RepeatedField);
+    }
     framing(head, cx.conn.protocol)?;
     expect(head)?;
     host(head, cx.conn.protocol, scratch)
@@ -51,10 +55,15 @@ fn target(head: &RequestHead<'_>) -> Result<(), Reason> {
     if path.contains(&b'\\') {
         return Err(Reason::Backslash);
     }
-    if path.contains(&b'%') && path.windows(3).any(|w| w == b"%00") {
-        return Err(Reason::EncodedNul);
+    if path.contains(&b'%') && path.windows(3).any(is_encoded_control) {
+        return Err(Reason::EncodedControl);
     }
     Ok(())
+}
+
+/// What ends strings or lines where an origin decodes it and writes it into a name of a file, a log or a field.
+fn is_encoded_control(bytes: &[u8]) -> bool {
+    matches!(bytes, [b'%', b'0', b'0' | b'a' | b'A' | b'd' | b'D'])
 }
 
 /// Every scheme but these two is another protocol's. Which of the two it is doesn't count: what the connection
@@ -109,7 +118,8 @@ fn framing(head: &RequestHead<'_>, protocol: Protocol) -> Result<(), Reason> {
         }
     }
     if let Some(length) = fields.get(Name::ContentLength) {
-        let told = decimal(length).filter(|_| !fields.is_repeated(Name::ContentLength));
+        let told = decimal(length)
+            .filter(|_| !fields.is_repeated(Name::ContentLength) && !matches!(length, [b'0', _, ..]));
         match (told, head.body) {
             (None, _) => return Err(Reason::BadContentLength),
             (Some(told), BodyHint::Length(framed)) if told != framed => return Err(Reason::BadContentLength),
@@ -223,7 +233,7 @@ const fn classes() -> [u8; 256] {
         if b.is_ascii_uppercase() {
             table[byte] |= UPPER;
         }
-        if b > b' ' && b != 0x7f && b != b'#' {
+        if b.is_ascii_graphic() && b != b'#' {
             table[byte] |= TARGET;
         }
         byte += 1;

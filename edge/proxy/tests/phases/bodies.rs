@@ -78,10 +78,7 @@ fn the_same_bytes_of_another_type_are_another_request() {
         &[],
         &[("content-type", "text/plain")],
         &[("content-type", "application/json")],
-        &[
-            ("content-type", "text/plain"),
-            ("content-type", "application/json"),
-        ],
+        &[("content-type", "application/json; charset=utf-16")],
         &[("content-type", "text/plain"), ("content-encoding", "gzip")],
         &[("content-type", "text/plain"), ("content-language", "de")],
     ];
@@ -274,7 +271,6 @@ fn graphql_queries_are_cached_and_what_does_something_passes() {
         post(query),
         post(query).with("content-type", "text/plain"),
         post(query).with("content-type", "application/json; charset=utf-7"),
-        json(query).with("content-type", "application/x-www-form-urlencoded"),
         json(query).with("content-encoding", "gzip"),
         Request {
             target: "/search?query=mutation{a}".to_owned(),

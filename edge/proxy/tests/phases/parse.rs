@@ -197,7 +197,23 @@ fn targets_and_methods_that_are_read_in_more_than_one_way_are_refused() {
         ),
         ("longest", target(&longest), None),
         ("long", target(&long), Some((414, Reason::TargetTooLong))),
-        ("NUL in path", target("/a%00b"), Some((400, Reason::EncodedNul))),
+        (
+            "NUL in path",
+            target("/a%00b"),
+            Some((400, Reason::EncodedControl)),
+        ),
+        (
+            "line feed in path",
+            target("/a%0Ab"),
+            Some((400, Reason::EncodedControl)),
+        ),
+        (
+            "carriage return in path",
+            target("/a%0db"),
+            Some((400, Reason::EncodedControl)),
+        ),
+        ("tab in path", target("/a%09b"), None),
+        ("line end in query", target("/a?b=%0D%0Ac"), None),
         ("NUL in query", target("/a?%00"), None),
         (
             "backslash in path",
@@ -205,7 +221,12 @@ fn targets_and_methods_that_are_read_in_more_than_one_way_are_refused() {
             Some((400, Reason::Backslash)),
         ),
         ("backslash in query", target("/a?b\\c"), None),
-        ("UTF-8", target("/\u{fc}"), None),
+        ("UTF-8", target("/\u{fc}"), Some((400, Reason::BadTarget))),
+        (
+            "UTF-8 in query",
+            target("/?\u{fc}"),
+            Some((400, Reason::BadTarget)),
+        ),
         (
             "CONNECT",
             Request::new("CONNECT", "shop.example", "/"),

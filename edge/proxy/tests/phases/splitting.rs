@@ -76,8 +76,8 @@ fn a_redirect_never_leaves_its_host_by_what_a_path_holds() {
         ("/old//evil.example", "http://shop.example//evil.example"),
         ("/old/@evil.example", "http://shop.example/@evil.example"),
         (
-            "/old/%0d%0aset-cookie:a=b",
-            "http://shop.example/%0d%0aset-cookie:a=b",
+            "/old?%0d%0aset-cookie:a=b",
+            "http://shop.example/?%0d%0aset-cookie:a=b",
         ),
         ("/old", "http://shop.example/"),
         ("/old?//evil.example", "http://shop.example/?//evil.example"),
@@ -85,8 +85,10 @@ fn a_redirect_never_leaves_its_host_by_what_a_path_holds() {
         let got = world().refused(Request::get(target));
         assert_eq!(got.field("location").as_deref(), Some(location), "{target}");
     }
-    let split = world().refused(Request::get("/old/a\r\nset-cookie: a=b"));
-    assert_eq!((split.status, split.field("location")), (400, None));
+    for target in ["/old/a\r\nset-cookie: a=b", "/old/%0d%0aset-cookie:a=b"] {
+        let split = world().refused(Request::get(target));
+        assert_eq!((split.status, split.field("location")), (400, None), "{target}");
+    }
 }
 
 #[test]

@@ -122,6 +122,9 @@ pub struct Limits {
     pub min_rate_bytes: u64,
     /// Silence allowed on event streams, gRPC and upgraded connections, which have no least rate.
     pub idle_stream: Duration,
+    /// Without progress of the answer, for a visitor that has shut its side of an HTTP/1.1 connection: it may wait for
+    /// the answer or be gone, which look alike (RFC 9293 §3.6).
+    pub half_closed: Duration,
     /// Most bytes of a request's head.
     pub head_bytes: usize,
     /// Most bytes of an unread request body that are read away to keep the connection.
@@ -144,6 +147,7 @@ impl Default for Limits {
             rate_grace: Duration::from_secs(10),
             min_rate_bytes: 1024,
             idle_stream: Duration::from_mins(10),
+            half_closed: Duration::from_secs(5),
             head_bytes: 32 << 10,
             unread_body_bytes: 64 << 10,
             h2_streams: 100,

@@ -1,7 +1,10 @@
 //! A visitor that goes away takes its request to the origin with it, unless others need the answer.
 
-use breakwater_edge::Edge;
+use std::time::Duration;
+
+use breakwater_edge::{Edge, EdgeOptions, Limits};
 use breakwater_edge_config::{Origin, OriginProtocol};
+use tokio::io::AsyncWriteExt as _;
 
 use crate::support::client::{Raw, get, h2};
 use crate::support::metrics::{Metrics, measured};
@@ -49,6 +52,35 @@ async fn a_request_that_nobody_waits_for_any_more_is_cancelled_at_the_origin() {
         drop(visitor);
         assert!(server.ends().await, "after {said:?}");
         assert!(origin.has_no_more());
+    }
+}
+
+#[tokio::test]
+async fn a_visitor_that_sends_no_more_still_gets_its_answer() {
+    for body in ["", "abc"] {
+        let origin = RawOrigin::bind();
+        let limits = Limits {
+            half_closed: Duration::from_mins(10),
+            ..Limits::default()
+        };
+        let site = forward_site("pass", "pass.example", origin_at(&[origin.address]));
+        let edge = edge_with(EdgeOptions { limits, ..options() }, vec![site]);
+        let mut visitor = Raw::connect(edge.addresses().http[0]).await;
+        let length = body.len();
+        visitor
+            .send(&format!(
+                "POST / HTTP/1.1\r\nhost: pass.example\r\ncontent-length: {length}\r\n\r\n{body}"
+            ))
+            .await;
+        let mut server = origin.accept().await;
+        server.request().await.unwrap();
+        visitor.io.shutdown().await.unwrap();
+        server
+            .send("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nabc")
+            .await;
+        server.send("def").await;
+        assert_eq!(visitor.answer().await.unwrap().body, b"abcdef");
+        assert!(visitor.ends().await);
     }
 }
 

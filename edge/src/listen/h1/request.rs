@@ -114,6 +114,7 @@ pub(super) async fn run(connection: &mut Connection, step: Step) -> Result<Open,
         holds_back,
         is_answering: false,
         patience: Patience::new(&place.local.common.limits),
+        shut: None,
         is_streaming,
     };
     let outcome = {

@@ -1,6 +1,7 @@
 //! What goes on on a connection while a request waits: its body comes, interim answers go, its visitor leaves.
 
 use std::cell::Cell;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,6 +11,7 @@ use breakwater_edge_proxy::{BodyHint, FieldBuf, OriginHead, trailers};
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use tokio::sync::mpsc::Receiver;
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::buffers::{Desk, Output};
 use super::pipe::Pipe;
@@ -38,6 +40,8 @@ pub(super) struct Side<'c> {
     /// The answer has begun: nothing comes before it any more.
     pub(super) is_answering: bool,
     pub(super) patience: Patience,
+    /// The visitor has shut its side.
+    pub(super) shut: Option<Shut>,
     pub(super) is_streaming: Rc<Cell<bool>>,
 }
 
@@ -173,13 +177,46 @@ impl Side<'_> {
 
     /// Reads what comes next, as far as there is room: an end is seen only by who reads.
     fn watch(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.desk.input.len() < BODY_BYTES / 4 {
+        while self.shut.is_none() && self.desk.input.len() < BODY_BYTES / 4 {
             match ready!(self.desk.input.poll_fill(self.io, cx, BODY_BYTES)) {
                 Ok(1..) => {}
-                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(0) => self.shut = Some(Shut::new(self.place)),
+                Err(_) => return Poll::Ready(()),
             }
         }
-        Poll::Pending
+        match &mut self.shut {
+            Some(shut) => shut.poll_gone(self.place, cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// A visitor that sends no more. Whether it still reads is seen when something is written: until then it has some
+/// time, and more whenever something was taken.
+pub(super) struct Shut {
+    written: u64,
+    patience: Pin<Box<Sleep>>,
+}
+
+impl Shut {
+    fn new(place: &Place) -> Self {
+        Self {
+            written: place.meter.bytes().1,
+            patience: Box::pin(sleep(place.local.common.limits.half_closed)),
+        }
+    }
+
+    fn poll_gone(&mut self, place: &Place, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            ready!(self.patience.as_mut().poll(cx));
+            let written = place.meter.bytes().1;
+            if written == self.written {
+                return Poll::Ready(());
+            }
+            self.written = written;
+            let until = Instant::now() + place.local.common.limits.half_closed;
+            self.patience.as_mut().reset(until);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ pub(crate) mod tls;
 
 use std::time::{Duration, Instant};
 
-use breakwater_edge::{Change, Edge, EdgeOptions, LogTarget};
+use breakwater_edge::{Change, Edge, EdgeOptions, Limits, LogTarget};
 use breakwater_edge_config::bundle::{KeyPair, SiteBundle};
 use breakwater_edge_config::{
     AddressPolicy, CertificateRef, ContentHash, Document, FixedResponse, HeaderEdits, HostPattern, PathMatch,
@@ -39,6 +39,11 @@ pub(crate) fn options() -> EdgeOptions {
         access_log: LogTarget::Off,
         cache_max_bytes: 64 << 20,
         rate_table_bytes: 1 << 20,
+        limits: Limits {
+            // Tests' visitors that leave are gone.
+            half_closed: Duration::from_millis(50),
+            ..Limits::default()
+        },
         ..EdgeOptions::default()
     }
 }
